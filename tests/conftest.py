@@ -1,0 +1,89 @@
+"""What every test shares: a private home, and the audit that nothing of it is left running."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import secrets
+import select
+import shutil
+import signal
+import socket
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NONCE = "KALE_SERVE_TEST_NONCE"
+
+
+def processes_with(nonce: str) -> dict[int, str]:
+    """Pids and command lines of all other processes whose environment carries the nonce."""
+    found: dict[int, str] = {}
+    needle = f"{NONCE}={nonce}".encode()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            if needle in (entry / "environ").read_bytes().split(b"\0"):
+                found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return found
+
+
+def stop_daemon(runtime: Path) -> None:
+    """Ask a daemon below this runtime directory to stop with all its endpoints; it may not be there."""
+    for path in runtime.glob("kale-serve-*/daemon.sock"):
+        connection = http.client.HTTPConnection("localhost", timeout=20)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(20)
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            connection.sock.connect(str(path))
+            connection.request("POST", "/api/stop", b'{"services": true}', {"Content-Type": "application/json"})
+            connection.getresponse().read()
+        connection.close()
+
+
+def wait_for_exit(pids: list[int], seconds: float) -> None:
+    """Wait until all these processes have ended, or the time is over."""
+    fds = []
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            fds.append(os.pidfd_open(pid))
+    poller = select.poll()
+    for fd in fds:
+        poller.register(fd, select.POLLIN)
+    left = set(fds)
+    while left:
+        ready = poller.poll(seconds * 1000)
+        if not ready:
+            break
+        for fd, _ in ready:
+            poller.unregister(fd)
+            left.discard(fd)
+    for fd in fds:
+        os.close(fd)
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A short private directory as data and runtime home; afterwards no process of the test may be left."""
+    folder = Path(tempfile.mkdtemp(prefix="ksl-", dir="/tmp"))
+    (folder / "run").mkdir(mode=0o700)
+    nonce = secrets.token_hex(8)
+    monkeypatch.setenv("KALE_SERVE_DATA_DIR", str(folder / "data"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
+    monkeypatch.setenv(NONCE, nonce)
+    yield folder
+    stop_daemon(folder / "run")
+    wait_for_exit(list(processes_with(nonce)), 15)
+    left = processes_with(nonce)
+    for pid in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(folder, ignore_errors=True)
+    assert not left, f"processes left behind: {left}"
