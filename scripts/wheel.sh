@@ -9,6 +9,6 @@ trap 'rm -rf "$work"' EXIT
 .venv/bin/uv pip install --quiet --python "$work/venv/bin/python" "$(echo "$work"/dist/*.whl)[lab,examples]"
 mkdir "$work/empty" "$work/home" && cp tests/wheel/smoke.py "$work/empty/"
 cd "$work/empty"
-env -i PATH="$work/venv/bin:/usr/bin/env-only" HOME="$work/home" LANG=C.UTF-8 \
+env -i PATH="$work/venv/bin" HOME="$work/home" LANG=C.UTF-8 \
   KALE_SERVE_DATA_DIR="$work/home/data" XDG_RUNTIME_DIR="$work/home" "$work/venv/bin/python" smoke.py
 echo "wheel: installed and served without Node"
