@@ -31,7 +31,9 @@ def processes_with(nonce: str) -> dict[int, str]:
             continue
         with contextlib.suppress(OSError):
             if needle in (entry / "environ").read_bytes().split(b"\0"):
-                found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                found[int(entry.name)] = (
+                    (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                )
     return found
 
 
@@ -43,7 +45,9 @@ def stop_daemon(runtime: Path) -> None:
         connection.sock.settimeout(20)
         with contextlib.suppress(OSError, http.client.HTTPException):
             connection.sock.connect(str(path))
-            connection.request("POST", "/api/stop", b'{"services": true}', {"Content-Type": "application/json"})
+            connection.request(
+                "POST", "/api/stop", b'{"services": true}', {"Content-Type": "application/json"}
+            )
             connection.getresponse().read()
         connection.close()
 
