@@ -1,0 +1,86 @@
+import { Token } from '@lumino/coreutils';
+import type { IObservableDisposable } from '@lumino/disposable';
+import type { ISignal } from '@lumino/signaling';
+
+import type { ApiClient, IArtifact, IService, IServiceKey, IServiceRequest } from './api';
+import type { PanelState } from './model/state';
+
+/** What the lineage follows: an artifact's id. */
+export interface ISelection {
+  artifact: number;
+  label: string;
+}
+
+/** The models that are listed, with what is needed to ask for more. */
+export interface IModelList {
+  items: readonly IArtifact[];
+  total: number;
+  hasMore: boolean;
+}
+
+/** What is known of artifacts and endpoints, and what can be done with them. Knows no DOM. */
+export interface IKaleServeModel extends IObservableDisposable {
+  /** The REST API, for calls that leave the shared state alone: predictions, logs, dry runs. */
+  readonly client: ApiClient;
+
+  /** All endpoints, by name. */
+  readonly services: PanelState<readonly IService[]>;
+  readonly servicesChanged: ISignal<IKaleServeModel, void>;
+
+  /** One endpoint as last seen; null when there is none (or none is known yet). */
+  service(key: IServiceKey): IService | null;
+
+  /** Emitted for one endpoint whenever it has changed or gone (`service(key)` is then null). */
+  readonly serviceChanged: ISignal<IKaleServeModel, IServiceKey>;
+
+  /** Models, newest first, filtered by `search`. */
+  readonly models: PanelState<IModelList>;
+  readonly modelsChanged: ISignal<IKaleServeModel, void>;
+  readonly search: string;
+  setSearch(text: string): void;
+  loadMoreModels(): Promise<void>;
+
+  /** The artifact whose lineage is shown. */
+  readonly selection: ISelection | null;
+  readonly selectionChanged: ISignal<IKaleServeModel, ISelection | null>;
+  select(selection: ISelection | null): void;
+
+  /** Submit an endpoint (or the next revision of one); it is in `services` when this resolves. */
+  serve(request: IServiceRequest): Promise<IService>;
+  deleteService(key: IServiceKey): Promise<void>;
+  deleteArtifact(id: number): Promise<void>;
+
+  /** Take a snapshot now; resolves when it has come, whether it worked or not. */
+  refresh(): Promise<void>;
+
+  /** Panels say when they can be seen: the poll that guards against lost events runs only then. */
+  addViewer(): void;
+  removeViewer(): void;
+}
+
+export const IKaleServeModel = new Token<IKaleServeModel>(
+  'kale-serve-lab:IKaleServeModel',
+  'What is known of model artifacts and endpoints, live, and what can be done with them.'
+);
+
+/** The commands that the parts of the extension call of each other. */
+export namespace CommandIDs {
+  /** args {name, namespace}: the endpoint's panel in the main area. */
+  export const openEndpoint = 'kale-serve:open-endpoint';
+  /** args {id}: the serve form for an artifact that exists. */
+  export const serveArtifact = 'kale-serve:serve-artifact';
+  /** The serve form for a model of the selected notebook cell. */
+  export const serveCell = 'kale-serve:serve-cell';
+  /** args {name, namespace}: follow an endpoint's log in the main area. */
+  export const showLogs = 'kale-serve:show-logs';
+  /** args {id, label}: the lineage of an artifact in the main area. */
+  export const showLineage = 'kale-serve:show-lineage';
+  /** args {name, namespace}: asks, then removes the endpoint. */
+  export const deleteEndpoint = 'kale-serve:delete-endpoint';
+  /** args {id}: asks, then removes the artifact. */
+  export const deleteArtifact = 'kale-serve:delete-artifact';
+  /** args {name, namespace}: the endpoint's URL into the clipboard. */
+  export const copyUrl = 'kale-serve:copy-url';
+  export const refresh = 'kale-serve:refresh';
+  export const showSidebar = 'kale-serve:show-sidebar';
+}
