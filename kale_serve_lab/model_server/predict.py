@@ -1,0 +1,151 @@
+"""The predictor: request bytes to the model's input, its methods, and their answers to bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from kale_serve_lab.errors import InvalidInput, KaleServeError, ModelLoadFailed, PredictFailed
+from kale_serve_lab.inference import tensors, v1, v2
+from kale_serve_lab.inference.signature import TensorSpec
+from kale_serve_lab.inference.tensors import Tensor
+from kale_serve_lab.model_server import loaders
+from kale_serve_lab.model_server.component import Protocol_
+from kale_serve_lab.model_server.http import Request, Response
+from kale_serve_lab.model_server.inputs import InputReader
+from kale_serve_lab.model_server.spec import LaunchSpec
+from kale_serve_lab.model_server.work import MainThreadWork
+
+# What a request may ask for by name: an attribute of the model is never reached by a name from the wire.
+METHODS = (
+    "predict", "predict_proba", "predict_log_proba", "decision_function", "transform", "score_samples",
+)
+
+log = logging.getLogger("kale_serve_lab.model_server")
+
+
+class Predictor:
+    """A loaded model behind v1 and v2."""
+
+    def __init__(self, spec: LaunchSpec, work: MainThreadWork) -> None:
+        self._spec = spec
+        self._work = work
+        self.platform = spec.framework or "custom"
+
+    def load(self) -> dict[str, float]:
+        """Load the model, here and now."""
+        spec = self._spec
+        self._model, seconds = loaders.load(spec)
+        self._methods: dict[str, Callable[[Any], Any]] = {
+            name: getattr(self._model, name) for name in METHODS if callable(getattr(self._model, name, None))
+        }
+        default = spec.method or next(iter(self._methods), None)
+        if default not in self._methods:
+            raise ModelLoadFailed(
+                f"{spec.service}: {type(self._model).__name__} has no method {default or 'predict'!r}.", subject=spec.service,
+                hint=f"It has {', '.join(self._methods) or 'nothing to predict with'}.",
+            )
+        self._default = default
+        self._reader = InputReader(spec.signature, categorical=spec.framework in ("xgboost", "lightgbm"))
+        return seconds
+
+    def infer(self, protocol: Protocol_, request: Request, respond: Callable[[Response], None]) -> None:
+        """Predict in the main thread, respond in this one."""
+        loop = asyncio.get_running_loop()
+        answer = self._answer_v2 if protocol == "v2" else self._answer_v1
+
+        def call() -> None:
+            try:
+                response = answer(request)
+            except KaleServeError as error:
+                error.subject = error.subject or self._spec.service
+                response = Response.of_error(error)
+            except BaseException as error:
+                log.exception("The request could not be answered.")
+                response = Response.of_error(PredictFailed(
+                    f"The request could not be answered: {type(error).__name__}: {error}", subject=self._spec.service,
+                ))
+            loop.call_soon_threadsafe(respond, response)
+
+        self._work.submit(call)
+
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The signature's tensors as they travel."""
+        return () if self._spec.signature is None else self._spec.signature.wire_inputs()
+
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """The signature's outputs that the model has."""
+        return () if self._spec.signature is None else self._spec.signature.outputs
+
+    def _answer_v2(self, request: Request) -> Response:
+        asked = v2.decode_request(request.body, v2.header_length(request.headers.get(v2.LENGTH_HEADER)))
+        names = [output.name for output in asked.outputs or ()] or [self._default]
+        self._check(names)
+        found = self._run(names, self._reader.tensors(asked.inputs))
+        outputs = [tensor for name, value in found.items() for tensor in _output_tensors(name, value)]
+        wanted = [tensor.name for tensor in outputs if asked.wants_binary(_base(tensor.name, names))]
+        header, buffers, length = v2.encode_response(
+            self._spec.model_name, outputs, asked.id or v2.new_id(), model_version=str(self._spec.revision), binary=wanted,
+        )
+        if length is None:
+            return Response(200, (header,), {"Content-Type": v2.JSON_TYPE})
+        return Response(200, (header, *buffers), {"Content-Type": v2.BINARY_TYPE, v2.LENGTH_HEADER: str(length)})
+
+    def _answer_v1(self, request: Request) -> Response:
+        payload = v1.decode_request(request.body)
+        names = v1.requested_outputs(payload) or [self._default]
+        self._check(names)
+        found = self._run(names, self._reader.rows(v1.instances(payload)))
+        first = self._default if self._default in found else names[0]
+        predictions = found.pop(first)
+        body = v1.encode_response(predictions, found)
+        return Response(200, (body,), {"Content-Type": v1.CONTENT_TYPE})
+
+    def _check(self, names: Sequence[str]) -> None:
+        for name in names:
+            if name not in self._methods:
+                raise InvalidInput(
+                    f"{self._spec.service} has no output {name[:100]!r}.", subject=name[:100],
+                    hint=f"It has {', '.join(self._methods)}.",
+                )
+
+    def _run(self, names: Sequence[str], given: Any) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name in names:
+            try:
+                found[name] = _plain(self._methods[name](given))
+            except BaseException as error:  # a user's model may raise anything, SystemExit included
+                log.exception("%s: %s failed", self._spec.service, name)
+                raise PredictFailed(
+                    f"{type(self._model).__name__}.{name} raised {type(error).__name__}: {error}", subject=self._spec.service,
+                    hint="The log has the traceback.", details={"exception": type(error).__name__},
+                ) from error
+        return found
+
+
+def _plain(value: Any) -> Any:
+    """An array, or a list of arrays (one for each output of a multi-output model)."""
+    if isinstance(value, np.ndarray):
+        return value
+    if hasattr(value, "toarray"):
+        return value.toarray()
+    if hasattr(value, "to_numpy"):
+        return value.to_numpy()
+    if isinstance(value, list | tuple) and value and all(isinstance(part, np.ndarray) and part.ndim for part in value):
+        return list(value)
+    return np.asarray(value)
+
+
+def _output_tensors(name: str, value: Any) -> list[Tensor]:
+    if isinstance(value, list):
+        return [tensors.from_array(f"{name}-{index}", part) for index, part in enumerate(value)]
+    return [tensors.from_array(name, value)]
+
+
+def _base(tensor_name: str, names: Sequence[str]) -> str:
+    """The output that was asked for, of `predict_proba-1` too."""
+    return tensor_name if tensor_name in names else tensor_name.rpartition("-")[0]
