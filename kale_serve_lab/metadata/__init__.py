@@ -1,0 +1,1 @@
+"""What is recorded: artifacts, the executions that made them, and the lineage between them."""
