@@ -1,0 +1,139 @@
+"""The daemon's API for callers that wait: the SDK, the command line, a notebook."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+from kale_serve_lab import paths
+from kale_serve_lab.client import answers
+from kale_serve_lab.errors import DaemonUnavailable
+
+_NOT_THERE = (FileNotFoundError, ConnectionRefusedError)
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str | os.PathLike[str], timeout: float | None) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = os.fspath(path)
+
+    def connect(self) -> None:
+        """Raises `FileNotFoundError` or `ConnectionRefusedError` where nobody listens."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self.sock.settimeout(self.timeout)
+            self.sock.connect(self._path)
+        except BaseException:
+            self.sock.close()
+            raise
+
+
+class Client:
+    """Calls the daemon, starting it where it does not run. Safe to share between threads: it holds no connection."""
+
+    def __init__(self, *, timeout_seconds: float = 60, start: bool = True) -> None:
+        self._timeout = timeout_seconds
+        self._start = start
+        self._checked = False
+
+    def request(self, method: str, path: str, body: Any = None, *, timeout_seconds: float | None = None) -> Any:
+        """The decoded JSON answer, None where it has none.
+
+        Raises the daemon's own error; `DaemonUnavailable` where it cannot be reached or started, `Timeout` is the
+        daemon's. Without `start=True` a daemon that does not run is an error too.
+        """
+        call = f"{method} {path}"
+        connection, response = self._open(method, path, body, timeout_seconds or self._timeout)
+        with closing(connection), closing(response):
+            try:
+                content = response.read()
+            except (OSError, http.client.HTTPException) as error:
+                raise _went_away(call, error) from error
+        return answers.decode(response.status, content, call)
+
+    def stream(self, path: str) -> Iterator[bytes]:
+        """The parts of a streamed answer (logs) as they come; close the iterator to end it."""
+        connection, response = self._open("GET", path, None, None)
+        with closing(connection), closing(response):
+            try:
+                if response.status >= 300:
+                    answers.decode(response.status, response.read(), f"GET {path}")
+                while part := response.read1(1 << 16):
+                    yield part
+            except (OSError, http.client.HTTPException) as error:
+                raise _went_away(f"GET {path}", error) from error
+
+    def events(self, since: int, *, timeout_seconds: float = 45) -> Iterator[dict[str, Any]]:
+        """Each change after the sequence number `since`, until the iterator is closed.
+
+        Raises `DaemonUnavailable` when nothing came for `timeout_seconds`, not even the heartbeat of every 15 s.
+        """
+        path = f"/api/events?since={since}"
+        connection, response = self._open("GET", path, None, timeout_seconds)
+        with closing(connection), closing(response):
+            try:
+                if response.status >= 300:
+                    answers.decode(response.status, response.read(), f"GET {path}")
+                while line := response.readline():
+                    if line.strip():
+                        yield json.loads(line)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                raise _went_away(f"GET {path}", error) from error
+
+    def _open(
+        self, method: str, path: str, body: Any, timeout: float | None,
+    ) -> tuple[UnixConnection, http.client.HTTPResponse]:
+        if self._start and not self._checked:
+            self._ensure()
+        try:
+            return self._send(method, path, body, timeout)
+        except _NOT_THERE as error:
+            if not self._start:
+                raise DaemonUnavailable(
+                    "The Kale Serve daemon is not running.", hint="Any call of the SDK starts it.",
+                ) from error
+        # It has left (idle) or died since the last call: nothing was sent, so trying again is safe.
+        self._ensure()
+        try:
+            return self._send(method, path, body, timeout)
+        except _NOT_THERE as error:
+            raise _went_away(f"{method} {path}", error) from error
+
+    def _ensure(self) -> None:
+        from kale_serve_lab.client.start import ensure_daemon
+
+        ensure_daemon()
+        self._checked = True
+
+    def _send(
+        self, method: str, path: str, body: Any, timeout: float | None,
+    ) -> tuple[UnixConnection, http.client.HTTPResponse]:
+        connection = UnixConnection(paths.daemon_socket(), timeout)
+        try:
+            content = None if body is None else answers.encode(body)
+            headers = {} if body is None else {"Content-Type": "application/json"}
+            connection.connect()
+            try:
+                connection.request(method, path, content, headers)
+                return connection, connection.getresponse()
+            except (OSError, http.client.HTTPException) as error:
+                raise _went_away(f"{method} {path}", error) from error
+        except BaseException:
+            connection.close()
+            raise
+
+
+def _went_away(call: str, error: Exception) -> DaemonUnavailable:
+    how = "did not answer in time" if isinstance(error, TimeoutError) else f"went away during the call ({error})"
+    return DaemonUnavailable(
+        f"The Kale Serve daemon {how}: {call}.",
+        subject=call,
+        hint=f"Try again; its log is {paths.data_dir() / 'logs' / 'daemon.log'}.",
+    )
