@@ -1,0 +1,3 @@
+export type { ISubmission } from './code';
+export * from './session';
+export * from './types';

@@ -1,0 +1,60 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import React from 'react';
+
+import type { IStage } from '../api';
+import { ErrorNote } from '../ui/ErrorNote';
+import type { IProgress } from './stages';
+
+export interface IProgressProps {
+  progress: IProgress;
+  /** One line about what is going on. */
+  sentence: string;
+  trans: TranslationBundle;
+}
+
+const MARKS: { [state in IStage['state']]: string } = { waiting: '·', running: '◌', done: '✓', failed: '✗' };
+
+/** The way to a ready endpoint, stage by stage; a failure stays at its stage. */
+export function Progress({ progress, sentence, trans }: IProgressProps): JSX.Element {
+  const words: { [state in IStage['state']]: string } = {
+    waiting: trans.__('waiting'),
+    running: trans.__('running'),
+    done: trans.__('done'),
+    failed: trans.__('failed')
+  };
+  const names: { [name: string]: string } = {
+    package: trans.__('package'),
+    store: trans.__('store'),
+    create: trans.__('create'),
+    load: trans.__('load'),
+    predict: trans.__('try a prediction'),
+    ready: trans.__('ready')
+  };
+  return (
+    <div className="jp-KaleServe-progress">
+      <ol className="jp-KaleServe-stages" aria-label={trans.__('Progress')}>
+        {progress.stages.map(stage => (
+          <li key={stage.name} data-stage={stage.name} data-state={stage.state}>
+            <span className="jp-KaleServe-stageMark" aria-hidden="true">
+              {MARKS[stage.state]}
+            </span>
+            <span>{names[stage.name] ?? stage.name}</span>
+            <span className="jp-KaleServe-srOnly">{words[stage.state]}</span>
+            <span className="jp-KaleServe-number">{stage.seconds === null ? '' : showSeconds(stage.seconds)}</span>
+            {stage.state !== 'done' && stage.message && (
+              <span className="jp-KaleServe-hint jp-KaleServe-stageMessage">{stage.message}</span>
+            )}
+          </li>
+        ))}
+      </ol>
+      <p role="status" className="jp-KaleServe-sentence">
+        {sentence}
+      </p>
+      {progress.error && <ErrorNote error={progress.error} trans={trans} />}
+    </div>
+  );
+}
+
+function showSeconds(seconds: number): string {
+  return seconds < 0.1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(1)} s`;
+}

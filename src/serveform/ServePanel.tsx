@@ -1,0 +1,269 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import React, { useEffect, useState } from 'react';
+
+import type { IErrorBody, IFinding, IService } from '../api';
+import { ErrorNote } from '../ui/ErrorNote';
+import { localNotes, serverNotes } from './checks';
+import { errorBody } from './flow';
+import type { ServeFlow } from './flow';
+import { proposedValues } from './offer';
+import type { IModelChoice, IOffer, IServeValues } from './offer';
+import { Progress } from './Progress';
+import { progressOf } from './stages';
+import type { IRun } from './stages';
+import { ServeForm } from './ServeForm';
+
+export interface IServePanelProps {
+  flow: ServeFlow;
+  /** The endpoint is ready, or the user wants to see it as it is. */
+  onDone: (service: IService) => void;
+  onCancel: () => void;
+  trans: TranslationBundle;
+}
+
+type View =
+  | { kind: 'looking' }
+  | { kind: 'failed'; error: IErrorBody }
+  | { kind: 'empty' }
+  | { kind: 'form'; offer: IOffer; values: IServeValues }
+  | { kind: 'serving'; offer: IOffer; values: IServeValues; run: IRun };
+
+/** From looking for models to a ready endpoint. */
+export function ServePanel({ flow, onDone, onCancel, trans }: IServePanelProps): JSX.Element {
+  const [view, setView] = useState<View>({ kind: 'looking' });
+  const look = (): (() => void) => {
+    let isWanted = true;
+    setView({ kind: 'looking' });
+    flow.look().then(
+      offer => isWanted && setView(firstView(offer, flow)),
+      reason => isWanted && setView({ kind: 'failed', error: errorBody(reason) })
+    );
+    return () => {
+      isWanted = false;
+    };
+  };
+  useEffect(look, [flow]);
+  const close = (
+    <button type="button" className="jp-KaleServe-button" onClick={onCancel}>
+      {trans.__('Close')}
+    </button>
+  );
+  switch (view.kind) {
+    case 'looking':
+      return (
+        <div className="jp-KaleServe-form">
+          <p role="status">
+            {flow.isKernelBusy
+              ? trans.__('The kernel is busy with a cell. This goes on as soon as the cell has ended.')
+              : trans.__('Looking for models…')}
+          </p>
+          <div className="jp-KaleServe-buttons">{close}</div>
+        </div>
+      );
+    case 'empty':
+      return (
+        <div className="jp-KaleServe-form">
+          <p role="status">
+            {trans.__('No model was found in this notebook’s kernel.')}{' '}
+            {trans.__('Run the cell that fits a scikit-learn, XGBoost or LightGBM model, then look again.')}
+          </p>
+          <div className="jp-KaleServe-buttons">
+            {close}
+            <button type="button" className="jp-KaleServe-button jp-mod-accept" onClick={look}>
+              {trans.__('Look again')}
+            </button>
+          </div>
+        </div>
+      );
+    case 'failed':
+      return (
+        <div className="jp-KaleServe-form">
+          <ErrorNote error={view.error} trans={trans} />
+          <div className="jp-KaleServe-buttons">
+            {close}
+            <button type="button" className="jp-KaleServe-button jp-mod-accept" onClick={look}>
+              {trans.__('Try again')}
+            </button>
+          </div>
+        </div>
+      );
+    case 'form':
+      return (
+        <FormStep
+          flow={flow}
+          offer={view.offer}
+          values={view.values}
+          onChange={values => setView({ ...view, values })}
+          onServe={() => setView({ ...view, kind: 'serving', run: { submitted: null, service: null, error: null } })}
+          onCancel={onCancel}
+          trans={trans}
+        />
+      );
+    case 'serving':
+      return (
+        <ServingStep
+          flow={flow}
+          offer={view.offer}
+          values={view.values}
+          onBack={service =>
+            setView({
+              kind: 'form',
+              offer: view.offer,
+              // A failed endpoint is there all the same: the next attempt is its next revision.
+              values: service ? { ...view.values, mode: 'revision', existing: service.name } : view.values
+            })
+          }
+          onDone={onDone}
+          onCancel={onCancel}
+          trans={trans}
+        />
+      );
+  }
+}
+
+function firstView(offer: IOffer, flow: ServeFlow): View {
+  const [first] = offer.models;
+  return first ? { kind: 'form', offer, values: proposedValues(first, flow.services) } : { kind: 'empty' };
+}
+
+function chosen(offer: IOffer, values: IServeValues): IModelChoice {
+  return offer.models.find(model => model.key === values.model) ?? offer.models[0];
+}
+
+interface IFormStepProps {
+  flow: ServeFlow;
+  offer: IOffer;
+  values: IServeValues;
+  onChange: (values: IServeValues) => void;
+  onServe: () => void;
+  onCancel: () => void;
+  trans: TranslationBundle;
+}
+
+/** The form with what the server's preflight says of it, asked anew when the typing pauses. */
+function FormStep(props: IFormStepProps): JSX.Element {
+  const { flow, offer, values, trans } = props;
+  const choice = chosen(offer, values);
+  const [findings, setFindings] = useState<IFinding[]>([]);
+  const local = localNotes(values, choice, flow.services, trans);
+  const request = flow.request(values, choice, offer);
+  const question = JSON.stringify(request);
+  const isSubmitted = choice.artifact !== null;
+  useEffect(() => {
+    // A model that is still only in the kernel cannot be looked into by the server; serving it will.
+    if (!isSubmitted || local.some(note => note.severity === 'error')) {
+      setFindings([]);
+      return;
+    }
+    let isWanted = true;
+    const timer = window.setTimeout(() => {
+      flow.model.client.dryRun(request).then(
+        answer => isWanted && setFindings(answer.findings),
+        reason => {
+          const { code, message, hint } = errorBody(reason);
+          if (isWanted) {
+            setFindings([{ code, severity: 'error', field: null, message, fix: hint ?? null }]);
+          }
+        }
+      );
+    }, 300);
+    return () => {
+      isWanted = false;
+      window.clearTimeout(timer);
+    };
+  }, [flow, question]);
+  return (
+    <ServeForm
+      offer={offer}
+      services={flow.services}
+      values={values}
+      notes={[...local, ...serverNotes(findings, isSubmitted)]}
+      onChange={props.onChange}
+      onServe={props.onServe}
+      onCancel={props.onCancel}
+      trans={trans}
+    />
+  );
+}
+
+interface IServingStepProps {
+  flow: ServeFlow;
+  offer: IOffer;
+  values: IServeValues;
+  onBack: (service: IService | null) => void;
+  onDone: (service: IService) => void;
+  onCancel: () => void;
+  trans: TranslationBundle;
+}
+
+function ServingStep(props: IServingStepProps): JSX.Element {
+  const { flow, offer, values, trans } = props;
+  const [run, setRun] = useState<IRun>({ submitted: null, service: null, error: null });
+  useEffect(() => {
+    let isWanted = true;
+    let unwatch = (): void => undefined;
+    const report = (now: IRun): void => {
+      if (isWanted) {
+        setRun(now);
+      }
+    };
+    void flow.serve(values, chosen(offer, values), offer, report).then(accepted => {
+      if (!accepted || !isWanted) {
+        return;
+      }
+      unwatch = flow.watch(accepted, service => {
+        if (service && service.revision >= accepted.revision) {
+          setRun(before => ({ ...before, service }));
+        }
+      });
+    });
+    return () => {
+      isWanted = false;
+      unwatch();
+    };
+    // Once for each time this step is shown: serving twice would make two revisions.
+  }, []);
+  const progress = progressOf(run);
+  const { service } = run;
+  useEffect(() => {
+    if (progress.state === 'ready' && service) {
+      props.onDone(service);
+    }
+  }, [progress.state]);
+  return (
+    <div className="jp-KaleServe-form">
+      <Progress progress={progress} sentence={sentence(run, progress.state, trans)} trans={trans} />
+      <div className="jp-KaleServe-buttons">
+        <button type="button" className="jp-KaleServe-button" onClick={props.onCancel}>
+          {trans.__('Close')}
+        </button>
+        {progress.state === 'failed' && (
+          <>
+            {service && (
+              <button type="button" className="jp-KaleServe-button" onClick={() => props.onDone(service)}>
+                {trans.__('Show the endpoint')}
+              </button>
+            )}
+            <button
+              type="button"
+              className="jp-KaleServe-button jp-mod-accept"
+              onClick={() => props.onBack(service)}
+            >
+              {trans.__('Back to the form')}
+            </button>
+          </>
+        )}
+      </div>
+    </div>
+  );
+}
+
+function sentence(run: IRun, state: 'running' | 'ready' | 'failed', trans: TranslationBundle): string {
+  if (state === 'failed') {
+    return run.service ? trans.__('%1 did not become ready.', run.service.name) : trans.__('Nothing was served.');
+  }
+  if (run.service) {
+    return run.service.sentence;
+  }
+  return run.submitted === null ? trans.__('The kernel packages the model…') : trans.__('Creating the endpoint…');
+}

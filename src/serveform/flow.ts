@@ -1,0 +1,128 @@
+/** The work behind the serve form: look, submit, serve, watch. Knows no DOM. */
+import { asApiError } from '../api';
+import type { IArtifact, IErrorBody, IService, IServiceKey, IServiceRequest } from '../api';
+import type { NotebookKernel } from '../kernel';
+import { dataOf } from '../model/state';
+import type { IKaleServeModel } from '../tokens';
+import { offerOfArtifact, offerOfFindings, targetName } from './offer';
+import type { IModelChoice, IOffer, IServeValues, ITransformerChoice } from './offer';
+import type { IRun } from './stages';
+
+export const NAMESPACE = 'default';
+
+/** Where the models come from. */
+export type Source = { kind: 'kernel'; kernel: NotebookKernel; cellSource: string } | { kind: 'artifact'; id: number };
+
+export class ServeFlow {
+  constructor(model: IKaleServeModel, source: Source) {
+    this.model = model;
+    this.source = source;
+  }
+
+  readonly model: IKaleServeModel;
+  readonly source: Source;
+
+  get services(): readonly IService[] {
+    return dataOf(this.model.services) ?? [];
+  }
+
+  /** Whether looking has to wait for a running cell. */
+  get isKernelBusy(): boolean {
+    return this.source.kind === 'kernel' && this.source.kernel.isWaiting;
+  }
+
+  async look(): Promise<IOffer> {
+    const { source } = this;
+    const transformers = await this.model.client.artifacts({ type: 'kale.Transformer', limit: 50 });
+    if (source.kind === 'artifact') {
+      return offerOfArtifact(await this.model.client.artifact(source.id), transformers.items);
+    }
+    const offer = offerOfFindings(await source.kernel.findModels(source.cellSource));
+    const known = new Set(offer.transformers.map(item => item.id));
+    const stored = transformers.items.filter(item => !known.has(item.id)).map(transformerChoice);
+    return { ...offer, transformers: [...offer.transformers, ...stored] };
+  }
+
+  request(values: IServeValues, choice: IModelChoice, offer: IOffer): IServiceRequest {
+    const transformer = offer.transformers.find(item => item.key === values.transformer);
+    return {
+      name: targetName(values),
+      namespace: NAMESPACE,
+      model: choice.artifact,
+      transformer: transformer?.id ?? null,
+      config: {},
+      target: 'local',
+      create_only: values.mode === 'new',
+      session: offer.session
+    };
+  }
+
+  /**
+   * Submit what is not submitted yet, then serve it; `report` is called at each step.
+   * Resolves with the endpoint when it has been accepted, with null when it failed before that.
+   */
+  async serve(
+    values: IServeValues,
+    choice: IModelChoice,
+    offer: IOffer,
+    report: (run: IRun) => void
+  ): Promise<IService | null> {
+    let submitted: IRun['submitted'] = null;
+    try {
+      const request = this.request(values, choice, offer);
+      report({ submitted: choice.variable === null ? [] : null, service: null, error: null });
+      submitted = [];
+      if (choice.variable !== null && this.source.kind === 'kernel') {
+        submitted = null;
+        const transformer = offer.transformers.find(item => item.key === values.transformer);
+        const done = await this.source.kernel.submit({
+          variable: choice.variable,
+          name: values.name.trim(),
+          version: values.version.trim(),
+          sample: values.sample || null,
+          transformer: transformer?.id === null ? transformer.variable : null
+        });
+        submitted = done.stages;
+        request.model = done.artifact.id;
+        request.transformer = done.transformer?.id ?? request.transformer;
+        report({ submitted, service: null, error: null });
+      }
+      const service = await this.model.serve(request);
+      report({ submitted, service, error: null });
+      return service;
+    } catch (reason) {
+      report({ submitted, service: null, error: errorBody(reason) });
+      return null;
+    }
+  }
+
+  /** Call `report` whenever the endpoint has changed, until the returned function is called. */
+  watch(key: IServiceKey, report: (service: IService | null) => void): () => void {
+    const onChanged = (_: IKaleServeModel, changed: IServiceKey): void => {
+      if (changed.name === key.name && changed.namespace === key.namespace) {
+        report(this.model.service(key));
+      }
+    };
+    this.model.serviceChanged.connect(onChanged);
+    this.model.addViewer();
+    // It may have become ready between its being accepted and this call.
+    const now = this.model.service(key);
+    if (now) {
+      report(now);
+    }
+    return () => {
+      this.model.serviceChanged.disconnect(onChanged);
+      this.model.removeViewer();
+    };
+  }
+}
+
+function transformerChoice(item: IArtifact): ITransformerChoice {
+  const label = [item.name, item.version].filter(Boolean).join(' · ');
+  return { key: item.key, label, variable: null, id: item.id };
+}
+
+export function errorBody(reason: unknown): IErrorBody {
+  const error = asApiError(reason);
+  return { code: error.code, message: error.message, hint: error.hint, details: error.details };
+}

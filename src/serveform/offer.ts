@@ -1,0 +1,151 @@
+/** What the serve form can offer, and what it proposes. Pure. */
+import type { IArtifact, IService, ISession } from '../api';
+import type { IFindings, IFoundModel } from '../kernel';
+
+/** A model to choose: a variable of the kernel, or an artifact that has been submitted. */
+export interface IModelChoice {
+  key: string;
+  label: string;
+  /** The kernel's variable; null for an artifact. */
+  variable: string | null;
+  /** The artifact's id; null for a variable. */
+  artifact: number | null;
+  framework: string | null;
+  name: string;
+  version: string;
+  versions: string[];
+  sample: string | null;
+  sampleText: string | null;
+  candidates: string[];
+  problem: string | null;
+}
+
+export interface ITransformerChoice {
+  key: string;
+  label: string;
+  variable: string | null;
+  id: number | null;
+}
+
+export interface IOffer {
+  models: IModelChoice[];
+  transformers: ITransformerChoice[];
+  session: ISession | null;
+}
+
+export interface IServeValues {
+  /** Key of the model's choice. */
+  model: string;
+  name: string;
+  version: string;
+  mode: 'new' | 'revision';
+  /** Name of the new endpoint. */
+  endpoint: string;
+  /** The endpoint that gets its next revision. */
+  existing: string;
+  /** Variable to take the sample from; '' for none. */
+  sample: string;
+  /** Key of the transformer's choice; '' for none. */
+  transformer: string;
+}
+
+/** What a kernel has found: models of the cell first, those that can be served before the others. */
+export function offerOfFindings(found: IFindings): IOffer {
+  const rank = (model: IFoundModel): number => (model.in_cell ? 0 : 2) + (model.problem === null ? 0 : 1);
+  const models = [...found.models].sort((left, right) => rank(left) - rank(right));
+  return {
+    models: models.map(model => ({
+      key: model.variable,
+      label: `${model.variable} · ${model.summary}`,
+      variable: model.variable,
+      artifact: null,
+      framework: model.framework,
+      name: model.name,
+      version: model.version,
+      versions: model.versions,
+      sample: model.sample?.variable ?? null,
+      sampleText: model.sample?.text ?? null,
+      candidates: model.candidates,
+      problem: model.problem
+    })),
+    transformers: found.transformers.map(item => ({
+      key: item.variable ?? `artifact:${item.id}`,
+      label: item.variable === null || item.variable === item.name ? item.name : `${item.variable} · ${item.name}`,
+      variable: item.variable,
+      id: item.id
+    })),
+    session: found.session
+  };
+}
+
+/** The same form for a model that has been submitted. */
+export function offerOfArtifact(artifact: IArtifact, transformers: IArtifact[]): IOffer {
+  return {
+    models: [
+      {
+        key: artifact.key,
+        label: [artifact.name, artifact.version, artifact.class_name].filter(Boolean).join(' · '),
+        variable: null,
+        artifact: artifact.id,
+        framework: artifact.framework,
+        name: artifact.name,
+        version: artifact.version ?? '',
+        versions: [],
+        sample: null,
+        sampleText: artifact.signature?.source ?? null,
+        candidates: [],
+        problem: null
+      }
+    ],
+    transformers: transformers.map(item => ({
+      key: item.key,
+      label: [item.name, item.version].filter(Boolean).join(' · '),
+      variable: null,
+      id: item.id
+    })),
+    session: null
+  };
+}
+
+/** Lower case letters, digits and dashes, beginning with a letter: what a host name can be. */
+export function endpointName(name: string): string {
+  const plain = name
+    .normalize('NFKD')
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .replace(/^[^a-z]+/, '')
+    .slice(0, 50)
+    .replace(/-+$/, '');
+  return plain || 'model';
+}
+
+/** Everything filled in for one of the models: the next revision where its endpoint is there already. */
+export function proposedValues(choice: IModelChoice, services: readonly IService[]): IServeValues {
+  const serving = services.find(service => service.model?.name === choice.name && service.state !== 'Deleting');
+  const derived = endpointName(choice.name);
+  return {
+    model: choice.key,
+    name: choice.name,
+    version: choice.version,
+    mode: serving ? 'revision' : 'new',
+    endpoint: freeName(derived, services),
+    existing: serving?.name ?? services[0]?.name ?? '',
+    sample: choice.sample ?? '',
+    transformer: ''
+  };
+}
+
+/** The first of name, name-2, name-3 … that no endpoint has. */
+export function freeName(name: string, services: readonly IService[]): string {
+  const taken = new Set(services.map(service => service.name));
+  let free = name;
+  for (let count = 2; taken.has(free); count++) {
+    free = `${name}-${count}`;
+  }
+  return free;
+}
+
+/** The name under which the form would serve. */
+export function targetName(values: IServeValues): string {
+  return values.mode === 'new' ? values.endpoint.trim() : values.existing;
+}

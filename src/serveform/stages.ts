@@ -1,0 +1,60 @@
+/** The stages from the notebook to a ready endpoint, as one list. Pure. */
+import type { IErrorBody, IService, IStage } from '../api';
+
+export const STAGES = ['package', 'store', 'create', 'load', 'predict', 'ready'] as const;
+
+export interface IRun {
+  /** Times of the stages that the kernel did; null until it has answered, empty for a stored artifact. */
+  submitted: { name: string; seconds: number }[] | null;
+  /** The endpoint as last seen; null until it has been asked for. */
+  service: IService | null;
+  /** Why it ended before there was an endpoint. */
+  error: IErrorBody | null;
+}
+
+export interface IProgress {
+  stages: IStage[];
+  state: 'running' | 'ready' | 'failed';
+  error: IErrorBody | null;
+}
+
+export function progressOf(run: IRun): IProgress {
+  const own: { [name: string]: number } = {};
+  for (const stage of run.submitted ?? []) {
+    own[stage.name] = stage.seconds;
+  }
+  const served = new Map((run.service?.stages ?? []).map(stage => [stage.name, stage]));
+  const stages = STAGES.map((name): IStage => {
+    const seen = served.get(name);
+    if (seen) {
+      return { ...seen, seconds: own[name] ?? seen.seconds };
+    }
+    const isDone = run.submitted !== null && (name === 'package' || name === 'store');
+    return { name, state: isDone ? 'done' : 'waiting', message: null, seconds: own[name] ?? null };
+  });
+  const error = run.error ?? failure(run.service);
+  const current = stages.find(stage => stage.state !== 'done');
+  if (run.error !== null && current) {
+    current.state = 'failed';
+  } else if (current && current.state === 'waiting' && error === null) {
+    current.state = 'running';
+  }
+  if (error !== null) {
+    return { stages, state: 'failed', error };
+  }
+  return { stages, state: isReady(run.service) ? 'ready' : 'running', error: null };
+}
+
+function failure(service: IService | null): IErrorBody | null {
+  if (service === null || isReady(service)) {
+    return null;
+  }
+  if (service.state === 'Failed' || service.stages.some(stage => stage.state === 'failed')) {
+    return service.error ?? { code: 'Failed', message: service.sentence, hint: service.next_step };
+  }
+  return null;
+}
+
+function isReady(service: IService | null): boolean {
+  return service !== null && service.ready_revision === service.revision && service.state === 'Ready';
+}
