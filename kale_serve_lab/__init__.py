@@ -1,1 +1,132 @@
-"""From a trained model to a live, monitored endpoint."""
+"""From a trained model to a live, monitored endpoint.
+
+    from kale_serve_lab import Model, serve
+
+    model = Model(model=estimator, name="iris").submit_artifact()
+    isvc = serve(model.id)
+    isvc.endpoint.predict(X_test)
+
+Importing this costs nothing to speak of: each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+try:
+    from kale_serve_lab._version import __version__
+except ImportError:  # a checkout that was never built
+    __version__ = "0"
+
+if TYPE_CHECKING:
+    from kale_serve_lab.artifacts import Dataset, Model, Transformer
+    from kale_serve_lab.endpoint import Endpoint
+    from kale_serve_lab.errors import (
+        ArtifactNotFound,
+        Conflict,
+        DaemonMissingDependency,
+        DaemonUnavailable,
+        DigestMismatch,
+        EndpointGone,
+        EndpointNotFound,
+        EndpointNotReady,
+        Forbidden,
+        InvalidConfig,
+        InvalidInput,
+        InvalidName,
+        InvalidRequest,
+        InvalidSignature,
+        KaleServeError,
+        LoadTimeout,
+        LockUnsupported,
+        ModelLoadFailed,
+        NameTaken,
+        NotFound,
+        PredictFailed,
+        PreflightFailed,
+        SaveFailed,
+        StoreFull,
+        Timeout,
+        Unauthorized,
+        UnsafePath,
+        UnsupportedModel,
+        UpstreamFailed,
+        VersionExists,
+    )
+    from kale_serve_lab.inference.signature import Signature
+    from kale_serve_lab.sdk import InferenceService, serve
+    from kale_serve_lab.serving.config import ServeConfig
+
+__all__ = [
+    "ArtifactNotFound",
+    "Conflict",
+    "DaemonMissingDependency",
+    "DaemonUnavailable",
+    "Dataset",
+    "DigestMismatch",
+    "Endpoint",
+    "EndpointGone",
+    "EndpointNotFound",
+    "EndpointNotReady",
+    "Forbidden",
+    "InferenceService",
+    "InvalidConfig",
+    "InvalidInput",
+    "InvalidName",
+    "InvalidRequest",
+    "InvalidSignature",
+    "KaleServeError",
+    "LoadTimeout",
+    "LockUnsupported",
+    "Model",
+    "ModelLoadFailed",
+    "NameTaken",
+    "NotFound",
+    "PredictFailed",
+    "PreflightFailed",
+    "SaveFailed",
+    "ServeConfig",
+    "Signature",
+    "StoreFull",
+    "Timeout",
+    "Transformer",
+    "Unauthorized",
+    "UnsafePath",
+    "UnsupportedModel",
+    "UpstreamFailed",
+    "VersionExists",
+    "__version__",
+    "serve",
+]
+
+_ELSEWHERE = {
+    "Dataset": "artifacts",
+    "Endpoint": "endpoint",
+    "InferenceService": "sdk",
+    "Model": "artifacts",
+    "ServeConfig": "serving.config",
+    "Signature": "inference.signature",
+    "Transformer": "artifacts",
+    "serve": "sdk",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_ELSEWHERE.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+try:
+    from kale_serve_lab.compat import install as _install_kale_names
+except ModuleNotFoundError:  # only our own package was put on a kernel's path, without the kale.* names
+    pass
+else:
+    _install_kale_names()

@@ -31,8 +31,8 @@ def loads(body: bytes | bytearray | memoryview, what: str = "The body") -> Any:
         raise
     except RecursionError:
         raise InvalidInput(f"{what} is nested too deep.") from None
-    except UnicodeError as error:
-        raise InvalidInput(f"{what} is not UTF-8 text: {error.reason}.") from None
+    except UnicodeError:
+        raise InvalidInput(f"{what} is not UTF-8 text.") from None
     except ValueError as error:
         # Among others: an integer of more digits than Python is willing to read.
         raise InvalidInput(f"{what} is not JSON: {_bounded(str(error))}.") from None

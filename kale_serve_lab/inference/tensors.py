@@ -18,7 +18,6 @@ from kale_serve_lab.errors import InvalidInput, InvalidSignature
 from kale_serve_lab.inference import dtypes
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 MAX_RANK: Final = 32
@@ -156,7 +155,7 @@ def to_bytes(tensor: Tensor) -> memoryview:
         return memoryview(b"".join(parts))
     native = np.dtype(dtypes.NUMPY[tensor.dtype][0])
     wire = np.ascontiguousarray(tensor.data, dtype=native.newbyteorder("<"))
-    return memoryview(wire.reshape(-1).view("uint8")) if wire.size else memoryview(b"")
+    return wire.reshape(-1).view("uint8").data if wire.size else memoryview(b"")
 
 
 def to_json(tensor: Tensor) -> list[Any]:

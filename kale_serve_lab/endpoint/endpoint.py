@@ -1,0 +1,266 @@
+"""`Endpoint`: predictions from a service, by its name."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final, Literal
+from urllib.parse import quote
+
+from kale_serve_lab import errors
+from kale_serve_lab.endpoint import answers, inputs, refusals
+from kale_serve_lab.endpoint.http1 import Response
+from kale_serve_lab.endpoint.services import DaemonSource, Service, Source, UrlSource, get
+from kale_serve_lab.endpoint.transport import CannotConnect, Transport
+from kale_serve_lab.inference import strict_json, v1, v2
+from kale_serve_lab.inference.signature import Signature
+
+TIMEOUT_SECONDS: Final = 60.0
+
+
+class Endpoint:
+    """A service to ask for predictions; safe to share between threads.
+
+    `name` is the service's (`isvc.name`). A service that this machine's daemon runs is found by its name; `url` reaches one
+    elsewhere, with `token` as bearer token (`"file:path"` is read again for each request).
+
+        endpoint = Endpoint("iris")
+        endpoint.predict(X_test)                             # in kind: an array for an array, a frame for a frame
+        endpoint.predict(X_test, outputs=["predict_proba"])
+
+    Raises `EndpointNotFound` where the daemon knows no such service.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        namespace: str | None = None,
+        token: str | None = None,
+        kubernetes_host: str | None = None,
+        url: str | None = None,
+    ) -> None:
+        if not isinstance(name, str) or not name:
+            raise errors.InvalidName(f"An endpoint's name is a text, not {name!r}.", hint="Pass isvc.name.")
+        if kubernetes_host is not None and url is None:
+            raise errors.InvalidRequest(
+                "Services on a cluster are not found by their name yet.", subject=name,
+                hint="Give the service's own address: Endpoint(name, url=..., token=...).",
+            )
+        self.name = name
+        self.namespace = namespace or "default"
+        self._source: Source = DaemonSource(name, self.namespace) if url is None else UrlSource(name, url, token)
+        self._lock = threading.Lock()
+        self._found: tuple[Service, Transport] | None = None
+        self._heads: dict[str, str] = {}
+        if url is None:
+            self._service()
+
+    def __repr__(self) -> str:
+        return f"Endpoint({self.name!r}, namespace={self.namespace!r})"
+
+    @property
+    def signature(self) -> Signature | None:
+        """What it takes and gives; None where nobody recorded it."""
+        return self._service()[0].signature
+
+    def predict(self, x: Any, outputs: Sequence[str] | None = None, *, timeout: float = TIMEOUT_SECONDS) -> Any:
+        """Predictions for rows, in kind.
+
+        `x`: a JSON text or a v1 or v2 request as a dict (answered with the server's whole answer as a dict); a list of rows
+        (a list); a numpy array of shape (rows, columns) or the model's tensor shape (an array); a DataFrame (a DataFrame with
+        its index) or Series. Columns of a DataFrame are found by name. `outputs` chooses among what the model has:
+        `["predict_proba"]`; several are answered as a dict by name (a frame: as columns). `timeout` is in seconds, for the whole call.
+
+        Arrays travel in binary where the service speaks v2: every bit arrives, NaN and infinity too. JSON (v1) keeps float64
+        exact, writes NaN as null, and refuses infinity.
+
+        Raises `InvalidInput` (before sending where there is a signature), `PredictFailed` (the model raised), `EndpointNotReady`,
+        `EndpointNotFound`, `EndpointGone` (the server ended while it worked on this), `Timeout`, `UpstreamFailed`,
+        `Unauthorized`, `Forbidden`.
+        """
+        if isinstance(outputs, str):
+            outputs = [outputs]
+        service, _ = self._service()
+        try:
+            given = inputs.understand(x, service.signature, verbatim_dicts=service.transformed)
+        except errors.InvalidInput as error:
+            # The service may have a new revision, which takes something else.
+            renewed = service
+            if service.address is not None:
+                with contextlib.suppress(errors.DaemonUnavailable):
+                    renewed, _ = self._service(renew=True)
+            if renewed.signature == service.signature:
+                error.subject = error.subject or self.name
+                raise
+            service = renewed
+            given = inputs.understand(x, service.signature, verbatim_dicts=service.transformed)
+        if given.payload is not None:
+            return self._predict_payload(given.payload, outputs, timeout)
+        if service.protocol == "v1":
+            response = self._infer("v1", v1.encode_request(inputs.to_rows(given), outputs), (), None, timeout)
+            return answers.of_v1(self._decoded(v1.decode_response, response.body), given, service.signature, outputs)
+        header, buffers, length = v2.encode_request(inputs.to_tensors(given, service.signature), outputs)
+        response = self._infer("v2", header, buffers, length, timeout)
+        return answers.of_v2(self._decoded_v2(response), given, service.signature, outputs)
+
+    def metadata(self) -> dict[str, Any]:
+        """The server's own description of the model: `{"name", "versions", "platform", "inputs", "outputs"}` with v2."""
+        service, _ = self._service()
+        path = f"/{service.protocol}/models/{quote(service.model, safe='')}"
+        response = self._get(path)
+        refusals.check(response, self.name)
+        found = self._decoded(strict_json.loads, response.body)
+        if not isinstance(found, dict):
+            raise errors.UpstreamFailed(f"{self.name}: the metadata is no object.", subject=self.name)
+        return found
+
+    def ready(self) -> bool:
+        """Whether it answers predictions now. Raises `EndpointNotFound` where there is no such service."""
+        try:
+            service, _ = self._service()
+            model = quote(service.model, safe="")
+            response = self._get(f"/v2/models/{model}/ready" if service.protocol == "v2" else f"/v1/models/{model}")
+            refusals.check(response, self.name)
+        except (errors.EndpointNotReady, errors.EndpointGone, errors.Timeout):
+            return False
+        if service.protocol == "v2":
+            return True
+        found = self._decoded(strict_json.loads, response.body)
+        # TensorFlow Serving lists versions with states; KServe says ready.
+        return not isinstance(found, dict) or found.get("ready") not in (False, "False")
+
+    def close(self) -> None:
+        """Closes the connections; the next call opens new ones."""
+        with self._lock:
+            found, self._found = self._found, None
+        if found is not None:
+            found[1].close()
+
+    def __enter__(self) -> Endpoint:  # noqa: PYI034 (Self came with Python 3.11)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _predict_payload(self, payload: dict[str, Any], outputs: Sequence[str] | None, timeout: float) -> dict[str, Any]:
+        protocol: Literal["v1", "v2"] = "v1"
+        if isinstance(payload.get("inputs"), list) and "instances" not in payload:
+            items = payload["inputs"]
+            protocol = "v2" if items and all(isinstance(item, dict) and "datatype" in item for item in items) else "v1"
+        if protocol == "v2":
+            payload = {"id": v2.new_id(), **payload}
+        if outputs is not None and protocol == "v2":
+            payload["outputs"] = [{"name": name} for name in outputs]
+        elif outputs is not None:
+            payload = {**payload, "parameters": {**(payload.get("parameters") or {}), "outputs": list(outputs)}}
+        response = self._infer(protocol, strict_json.dumps(v1.plain(payload)), (), None, timeout)
+        found = self._decoded(strict_json.loads, response.body)
+        if not isinstance(found, dict):
+            raise errors.UpstreamFailed(f"{self.name}: the answer is no object.", subject=self.name)
+        return found
+
+    def _infer(
+        self, protocol: Literal["v1", "v2"], body: bytes, buffers: Sequence[memoryview], json_length: int | None, timeout: float,
+    ) -> Response:
+        service, transport = self._service()
+        start = self._heads.get(protocol)
+        if start is None:
+            model = quote(service.model, safe="")
+            path = f"/v2/models/{model}/infer" if protocol == "v2" else f"/v1/models/{model}:predict"
+            start = f"POST {self._source.base}{path} HTTP/1.1\r\nHost: {self._source.host}\r\nContent-Type: "
+            self._heads[protocol] = start
+        size = len(body) + sum([buffer.nbytes for buffer in buffers])
+        kind = v2.JSON_TYPE if json_length is None else f"{v2.BINARY_TYPE}\r\n{v2.LENGTH_HEADER}: {json_length}"
+        head = f"{start}{kind}\r\nContent-Length: {size}\r\n{self._source.headers()}\r\n".encode("ascii")
+        try:
+            response = transport.request(head, (body, *buffers), timeout)
+        except CannotConnect as error:
+            response = self._elsewhere(error, head, (body, *buffers), timeout)
+        except (errors.EndpointGone, errors.Timeout, errors.UpstreamFailed) as error:
+            error.subject = error.subject or self.name
+            raise
+        refusals.check(response, self.name)
+        revision = response.headers.get("x-kale-serve-revision")
+        if revision is not None and revision != service.revision and service.address is not None:
+            self._follow(transport, service, revision)
+        return response
+
+    def _elsewhere(self, error: CannotConnect, head: bytes, body: tuple[bytes | memoryview, ...], timeout: float) -> Response:
+        before, _ = self._service()
+        if before.address is None:
+            raise self._unreachable(before, error) from error
+        after, transport = self._service(renew=True)
+        if after.address == before.address and after.state not in ("Ready", "Updating"):
+            raise self._unreachable(after, error) from error
+        try:
+            return transport.request(head, body, timeout)
+        except CannotConnect as again:
+            raise self._unreachable(after, again) from again
+
+    def _unreachable(self, service: Service, error: Exception) -> errors.KaleServeError:
+        if service.state is None:
+            return errors.EndpointNotReady(
+                f"{self.name}: nothing answers at {self._source.host}: {error}.", subject=self.name, hint="Check the address.",
+            )
+        said = service.sentence or f"It is {service.state}."
+        cause = service.error or {}
+        return errors.EndpointNotReady(
+            f"{self.name} does not answer predictions. {said}", subject=self.name,
+            hint=cause.get("hint") or "isvc.wait() waits until it is ready; isvc.logs() shows why it is not.",
+            details={"state": service.state, **({"error": cause} if cause else {})},
+        )
+
+    def _get(self, path: str) -> Response:
+        service, transport = self._service()
+
+        def refuse(error: Exception) -> errors.KaleServeError:
+            return self._unreachable(self._service(renew=True)[0] if service.address is not None else service, error)
+
+        return get(transport, self._source, path, TIMEOUT_SECONDS, refuse)
+
+    def _service(self, *, renew: bool = False) -> tuple[Service, Transport]:
+        found = self._found
+        if found is not None and not renew:
+            return found
+        with self._lock:
+            if self._found is not None and self._found is not found:
+                # Another thread has asked in the meantime.
+                return self._found
+            service = self._source.find()
+            if found is not None and found[0].address == service.address:
+                self._found = (service, found[1])
+            else:
+                self._found = (service, self._source.transport(service))
+                self._heads = {}
+                if found is not None:
+                    found[1].close()
+            return self._found
+
+    def _follow(self, transport: Transport, before: Service, revision: str) -> None:
+        # A new revision may take something else. The prediction itself is there already, whatever the daemon says now.
+        after = before
+        with contextlib.suppress(errors.KaleServeError):
+            after = self._source.find()
+        with self._lock:
+            if self._found == (before, transport) and after.address == before.address:
+                self._found = (replace(after, revision=revision), transport)
+
+    def _decoded(self, decode: Any, body: Any) -> Any:
+        try:
+            return decode(body)
+        except errors.InvalidInput as error:
+            raise self._no_answer(error) from error
+
+    def _decoded_v2(self, response: Response) -> v2.InferResponse:
+        try:
+            return v2.decode_response(response.body, v2.header_length(response.headers.get(v2.LENGTH_HEADER.lower())))
+        except errors.InvalidInput as error:
+            raise self._no_answer(error) from error
+
+    def _no_answer(self, error: errors.InvalidInput) -> errors.UpstreamFailed:
+        return errors.UpstreamFailed(
+            f"{self.name}: the server's answer cannot be read. {error.message}", subject=self.name,
+            hint="Is it a model server that speaks this protocol?",
+        )
