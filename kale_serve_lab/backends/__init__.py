@@ -1,0 +1,1 @@
+"""The backends realise an InferenceService: on this machine, or on a cluster."""

@@ -1,0 +1,271 @@
+"""The values that serving is made of. All are frozen; times are milliseconds since the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from kale_serve_lab.inference.signature import Signature
+from kale_serve_lab.serving.config import ServeConfig
+
+ComponentName = Literal["predictor", "transformer"]
+Protocol = Literal["v1", "v2"]
+ServiceState = Literal["Pending", "Loading", "Ready", "Updating", "Failed", "Deleting"]
+StageState = Literal["waiting", "running", "done", "failed"]
+ConditionStatus = Literal["True", "False", "Unknown"]
+
+# Of one process, in the order of its life. `ended` waits for its turn to be started again, `due` has it.
+ComponentPhase = Literal["starting", "loading", "loaded", "ended", "due", "failed"]
+# Of one revision. `trying` is the sample prediction; `draining` has left the front and serves its last connections.
+RevisionPhase = Literal["loading", "trying", "ready", "failed", "draining"]
+
+
+@dataclass(frozen=True, order=True)
+class ServiceKey:
+    """A service's name within a namespace."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True)
+class ArtifactRef:
+    """An artifact as far as serving it needs: what it is, and the store's read-only folder that holds it."""
+
+    id: int
+    type: str
+    name: str
+    version: str
+    uri: str
+    digest: str
+    framework: str | None = None
+    class_name: str | None = None
+    signature: Signature | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    path: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """All keys; `from_json` is its inverse."""
+        return {
+            "id": self.id,
+            "type": self.type,
+            "name": self.name,
+            "version": self.version,
+            "uri": self.uri,
+            "digest": self.digest,
+            "framework": self.framework,
+            "class_name": self.class_name,
+            "signature": None if self.signature is None else self.signature.to_json(),
+            "environment": dict(self.environment),
+            "path": None if self.path is None else str(self.path),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ArtifactRef:
+        """Reads `to_json`'s form; more keys (an Artifact of the daemon's API) do no harm."""
+        signature, path = value.get("signature"), value.get("path")
+        return cls(
+            id=int(value["id"]),
+            type=str(value["type"]),
+            name=str(value["name"]),
+            version=str(value["version"]),
+            uri=str(value["uri"]),
+            digest=str(value["digest"]),
+            framework=value.get("framework"),
+            class_name=value.get("class_name"),
+            signature=None if signature is None else Signature.from_json(signature),
+            environment=dict(value.get("environment") or {}),
+            path=None if path is None else Path(path),
+        )
+
+
+@dataclass(frozen=True)
+class InferenceService:
+    """What is asked: one revision of one service."""
+
+    key: ServiceKey
+    revision: int
+    model: ArtifactRef | None
+    transformer: ArtifactRef | None
+    config: ServeConfig
+    runtime: str
+    protocol: Protocol
+    created_at: int
+    updated_at: int
+
+    @property
+    def components(self) -> tuple[ComponentName, ...]:
+        """The processes it consists of, the predictor first."""
+        return ("predictor",) if self.transformer is None else ("predictor", "transformer")
+
+    @property
+    def signature(self) -> Signature | None:
+        """What callers send: the transformer's signature, else the model's."""
+        for artifact in (self.transformer, self.model):
+            if artifact is not None and artifact.signature is not None:
+                return artifact.signature
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """All keys; `from_json` is its inverse."""
+        return {
+            "namespace": self.key.namespace,
+            "name": self.key.name,
+            "revision": self.revision,
+            "model": None if self.model is None else self.model.to_json(),
+            "transformer": None if self.transformer is None else self.transformer.to_json(),
+            "config": self.config.to_json(),
+            "runtime": self.runtime,
+            "protocol": self.protocol,
+            "created_at": self.created_at,
+            "updated_at": self.updated_at,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> InferenceService:
+        """Reads `to_json`'s form."""
+        model, transformer = value.get("model"), value.get("transformer")
+        return cls(
+            key=ServiceKey(str(value["namespace"]), str(value["name"])),
+            revision=int(value["revision"]),
+            model=None if model is None else ArtifactRef.from_json(model),
+            transformer=None if transformer is None else ArtifactRef.from_json(transformer),
+            config=ServeConfig.from_value(value.get("config")),
+            runtime=str(value["runtime"]),
+            protocol="v1" if value["protocol"] == "v1" else "v2",
+            created_at=int(value["created_at"]),
+            updated_at=int(value["updated_at"]),
+        )
+
+
+@dataclass(frozen=True)
+class ObservedComponent:
+    """One process of one revision. `restarts` counts all, `tries` those since it last stayed up."""
+
+    component: ComponentName
+    revision: int
+    pid: int | None = None
+    phase: ComponentPhase = "starting"
+    message: str = ""
+    restarts: int = 0
+    tries: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """As in Service.components of the daemon's API."""
+        return {
+            "component": self.component,
+            "revision": self.revision,
+            "pid": self.pid,
+            "state": self.phase,
+            "restarts": self.restarts,
+        }
+
+
+@dataclass(frozen=True)
+class ObservedRevision:
+    """One revision: its processes, how far it is, and why it failed (an error's inner JSON object)."""
+
+    number: int
+    phase: RevisionPhase = "loading"
+    components: tuple[ObservedComponent, ...] = ()
+    error: Mapping[str, Any] | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What is there: the revisions, and the number of the one whose socket stands at the front."""
+
+    key: ServiceKey
+    revisions: tuple[ObservedRevision, ...] = ()
+    front: int | None = None
+    deleting: bool = False
+    changed_at: int = 0
+
+    def revision(self, number: int | None) -> ObservedRevision | None:
+        """The revision of this number, if there is anything of it."""
+        return next((found for found in self.revisions if found.number == number), None)
+
+    @property
+    def components(self) -> tuple[ObservedComponent, ...]:
+        """The processes of all revisions."""
+        return tuple(part for revision in self.revisions for part in revision.components)
+
+
+ActionKind = Literal["start", "restart", "try", "switch", "drain", "stop"]
+
+
+@dataclass(frozen=True)
+class Action:
+    """One step towards what is asked; `component` belongs to start and restart."""
+
+    kind: ActionKind
+    revision: int
+    component: ComponentName | None = None
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition by KServe's name."""
+
+    type: str
+    status: ConditionStatus
+    reason: str = ""
+    message: str = ""
+    last_transition_time: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """As in Service.conditions of the daemon's API."""
+        return {
+            "type": self.type,
+            "status": self.status,
+            "reason": self.reason,
+            "message": self.message,
+            "last_transition_time": self.last_transition_time,
+        }
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the way to Ready, as a progress display shows it."""
+
+    name: str
+    state: StageState
+    message: str = ""
+    seconds: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As in Service.stages of the daemon's API."""
+        return {"name": self.name, "state": self.state, "message": self.message, "seconds": self.seconds}
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is seen, in words."""
+
+    state: ServiceState
+    sentence: str
+    next_step: str | None
+    ready_revision: int | None
+    conditions: tuple[Condition, ...]
+    stages: tuple[Stage, ...]
+    error: Mapping[str, Any] | None
+    components: tuple[ObservedComponent, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """These keys of a Service in the daemon's API."""
+        return {
+            "state": self.state,
+            "sentence": self.sentence,
+            "next_step": self.next_step,
+            "ready_revision": self.ready_revision,
+            "conditions": [condition.to_json() for condition in self.conditions],
+            "stages": [stage.to_json() for stage in self.stages],
+            "error": None if self.error is None else dict(self.error),
+            "components": [component.to_json() for component in self.components],
+        }
