@@ -12,7 +12,9 @@ from kale_serve_lab.model_server.component import Component
 from kale_serve_lab.model_server.http import Request, Response
 from kale_serve_lab.model_server.spec import LaunchSpec
 
-_V2_MODEL = re.compile(r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<rest>/ready|/infer)?")
+_V2_MODEL = re.compile(
+    r"/v2/models/(?P<model>[^/]+)(?:/versions/(?P<version>[^/]+))?(?P<rest>/ready|/infer)?"
+)
 _V1_MODEL = re.compile(r"/v1/models/(?P<model>[^/:]+)(?P<rest>:predict)?")
 
 
@@ -73,7 +75,8 @@ class App:
             value = {"name": self._name, "ready": True}
         else:
             raise NotFound(
-                f"There is nothing at {path[:200]}.", subject=self._name,
+                f"There is nothing at {path[:200]}.",
+                subject=self._name,
                 hint=f"Predictions are asked by POST /v2/models/{self._name}/infer or /v1/models/{self._name}:predict.",
             )
         if request.method in ("GET", "HEAD"):
@@ -91,16 +94,22 @@ class App:
     def _check_model(self, model: str, version: str | None) -> None:
         if unquote(model) != self._name:
             raise EndpointNotFound(
-                f"There is no model {unquote(model)[:100]!r} at this endpoint.", subject=self._name, hint=f"It serves {self._name!r}.",
+                f"There is no model {unquote(model)[:100]!r} at this endpoint.",
+                subject=self._name,
+                hint=f"It serves {self._name!r}.",
             )
         if version is not None and unquote(version) != self._version:
             raise EndpointNotFound(
-                f"{self._name} has no version {unquote(version)[:100]!r}.", subject=self._name, hint=f"It serves {self._version!r}.",
+                f"{self._name} has no version {unquote(version)[:100]!r}.",
+                subject=self._name,
+                hint=f"It serves {self._version!r}.",
             )
 
 
 def _not_allowed(request: Request, allowed: str) -> Response:
-    error = InvalidRequest(f"{request.method[:20]} is not allowed here.", subject=request.path[:200], hint=f"Use {allowed}.")
+    error = InvalidRequest(
+        f"{request.method[:20]} is not allowed here.", subject=request.path[:200], hint=f"Use {allowed}."
+    )
     return Response.of_error(error, 405, {"Allow": allowed})
 
 

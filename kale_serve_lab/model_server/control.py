@@ -45,15 +45,18 @@ class ControlServer:
             peer.setblocking(False)
             self._peers[peer] = bytearray()
             self._loop.add_reader(peer, self._read, peer)
-            self._send(peer, {
-                "type": "hello",
-                "nonce": self._spec.nonce,
-                "pid": os.getpid(),
-                "service": self._spec.service,
-                "namespace": self._spec.namespace,
-                "revision": self._spec.revision,
-                "component": self._spec.component,
-            })
+            self._send(
+                peer,
+                {
+                    "type": "hello",
+                    "nonce": self._spec.nonce,
+                    "pid": os.getpid(),
+                    "service": self._spec.service,
+                    "namespace": self._spec.namespace,
+                    "revision": self._spec.revision,
+                    "component": self._spec.component,
+                },
+            )
             self._send(peer, self._state.to_json())
             self.greeted.set()
 

@@ -7,11 +7,13 @@ framework's routing would cost as much as a small model's prediction.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 from tornado import httputil, iostream
@@ -29,6 +31,7 @@ IDLE_WHILE_DRAINING_SECONDS = 10.0
 QUIET_BEFORE_LEAVING_SECONDS = 0.1
 _ACCEPTS_A_TURN = 64
 _CHUNK_BYTES = 1 << 20
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
 _JOIN_BELOW = 16 * 1024
 
 
@@ -53,10 +56,14 @@ class Response:
     @classmethod
     def of_json(cls, value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
         """A JSON body."""
-        return cls(status, (json.dumps(value).encode(),), {"Content-Type": "application/json", **(headers or {})})
+        return cls(
+            status, (json.dumps(value).encode(),), {"Content-Type": "application/json", **(headers or {})}
+        )
 
     @classmethod
-    def of_error(cls, error: KaleServeError, status: int | None = None, headers: dict[str, str] | None = None) -> Response:
+    def of_error(
+        cls, error: KaleServeError, status: int | None = None, headers: dict[str, str] | None = None
+    ) -> Response:
         """Our error JSON with the error's own status."""
         return cls.of_json(error.to_json(), status or error.http_status, headers)
 
@@ -67,13 +74,15 @@ Answer = Callable[[Request, Callable[[Response], None]], None]
 class HttpServer(httputil.HTTPServerConnectionDelegate):
     """Accepts on a listening socket and answers by `answer(request, respond)`; all in the event loop's thread."""
 
-    def __init__(self, listener: socket.socket, answer: Answer, *, headers: dict[str, str], max_body_bytes: int) -> None:
+    def __init__(
+        self, listener: socket.socket, answer: Answer, *, headers: dict[str, str], max_body_bytes: int
+    ) -> None:
         self.answer = answer
         self.headers = headers
         self.max_body_bytes = max_body_bytes
         self.draining = False
         self.in_flight = 0
-        self.finished = asyncio.Event()
+        self._none_in_flight = asyncio.Event()
         self._listener = listener
         self._listener.setblocking(False)
         self._parameters = HTTP1ConnectionParameters(chunk_size=_CHUNK_BYTES, max_body_size=max_body_bytes)
@@ -90,12 +99,16 @@ class HttpServer(httputil.HTTPServerConnectionDelegate):
             except OSError:
                 return
             self._last_accept = time.monotonic()
-            stream = iostream.IOStream(accepted, max_buffer_size=max(self.max_body_bytes, 1 << 20), read_chunk_size=_CHUNK_BYTES)
+            stream = iostream.IOStream(
+                accepted, max_buffer_size=max(self.max_body_bytes, 1 << 20), read_chunk_size=_CHUNK_BYTES
+            )
             connection = HTTP1ServerConnection(stream, self._parameters)
             self._idle_since[connection] = time.monotonic()
             connection.start_serving(self)
 
-    def start_request(self, server_conn: object, request_conn: httputil.HTTPConnection) -> httputil.HTTPMessageDelegate:
+    def start_request(
+        self, server_conn: object, request_conn: httputil.HTTPConnection
+    ) -> httputil.HTTPMessageDelegate:
         """Tornado's call at the start of each request of a connection."""
         return _Exchange(self, server_conn, request_conn)  # type: ignore[arg-type]
 
@@ -106,11 +119,14 @@ class HttpServer(httputil.HTTPServerConnectionDelegate):
     def began(self, connection: HTTP1ServerConnection) -> None:
         """A request's headers have come."""
         self.in_flight += 1
+        self._none_in_flight.clear()
         self._idle_since[connection] = None
 
     def ended(self, connection: HTTP1ServerConnection) -> None:
         """Its answer is written, or its connection gone."""
         self.in_flight -= 1
+        if not self.in_flight:
+            self._none_in_flight.set()
         if connection in self._idle_since:
             self._idle_since[connection] = time.monotonic()
 
@@ -132,9 +148,9 @@ class HttpServer(httputil.HTTPServerConnectionDelegate):
         """Accept no more, and give the requests that are being answered this long."""
         self.draining = True
         self.stop_accepting()
-        end = time.monotonic() + seconds
-        while self.in_flight and time.monotonic() < end:
-            await asyncio.sleep(0.01)
+        if self.in_flight:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._none_in_flight.wait(), seconds)
 
     def stop_accepting(self) -> None:
         """Leave the listening socket to whoever else holds it."""
@@ -166,10 +182,14 @@ class _Exchange(httputil.HTTPMessageDelegate):
         elif not length.isascii() or not length.isdigit():
             self._refuse(InvalidInput("Content-Length is not a number.", subject=self._path), 400)
         elif int(length[:20]) > self._server.max_body_bytes:
-            self._refuse(InvalidInput(
-                f"The request's body has {length[:20]} bytes; at most {self._server.max_body_bytes} are taken.",
-                subject=self._path, hint="Send the rows in several requests.",
-            ), 413)
+            self._refuse(
+                InvalidInput(
+                    f"The request's body has {length[:20]} bytes; at most {self._server.max_body_bytes} are taken.",
+                    subject=self._path,
+                    hint="Send the rows in several requests.",
+                ),
+                413,
+            )
 
     def data_received(self, chunk: bytes) -> None:
         self._chunks.append(chunk)
@@ -204,7 +224,9 @@ class _Exchange(httputil.HTTPMessageDelegate):
         if self._server.draining:
             self._wire.no_keep_alive = True
             self._wire._disconnect_on_finish = True  # noqa: SLF001 (decided by tornado when the request came)
-        start = httputil.ResponseStartLine("HTTP/1.1", response.status, httputil.responses.get(response.status, "Unknown"))
+        start = httputil.ResponseStartLine(
+            "HTTP/1.1", response.status, _REASONS.get(response.status, "Unknown")
+        )
         if self._method == "HEAD":
             self._wire.write_headers(start, headers)
         elif size <= _JOIN_BELOW:

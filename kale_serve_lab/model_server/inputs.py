@@ -43,7 +43,10 @@ class InputReader:
             return self._unsigned_tensors(given)
         if signature.layout == "tensor":
             if len(given) != 1:
-                raise InvalidInput(f"The model takes one tensor, {len(given)} came.", hint=f"Send {signature.inputs[0].name!r}.")
+                raise InvalidInput(
+                    f"The model takes one tensor, {len(given)} came.",
+                    hint=f"Send {signature.inputs[0].name!r}.",
+                )
             return _fitted(given[0], signature.inputs[0])
         specs = signature.inputs
         if len(given) == 1 and (len(specs) > 1 or len(given[0].shape) == 2):
@@ -52,14 +55,17 @@ class InputReader:
         missing = [spec.name for spec in specs if spec.name not in by_name]
         if missing:
             raise InvalidInput(
-                f"The request misses {_names(missing)}.", subject=missing[0],
+                f"The request misses {_names(missing)}.",
+                subject=missing[0],
                 hint=f"The model takes {len(specs)} columns: one tensor a column, named as they are.",
             )
         columns = [_column(by_name[spec.name], spec) for spec in specs]
         rows = len(columns[0])
         for spec, column in zip(specs, columns, strict=True):
             if len(column) != rows:
-                raise InvalidInput(f"{spec.name} has {len(column)} rows, {specs[0].name} has {rows}.", subject=spec.name)
+                raise InvalidInput(
+                    f"{spec.name} has {len(column)} rows, {specs[0].name} has {rows}.", subject=spec.name
+                )
         return self._table(columns)
 
     def rows(self, given: Sequence[Any]) -> Any:
@@ -83,9 +89,7 @@ class InputReader:
                 return self._matrix(tensors.from_json("instances", signature.one_dtype, shape, listed).data)
             except InvalidInput:
                 pass  # once more by columns: the user wants to know which one
-        columns = [
-            _values(spec, [row[index] for row in listed]) for index, spec in enumerate(specs)
-        ]
+        columns = [_values(spec, [row[index] for row in listed]) for index, spec in enumerate(specs)]
         return self._table(columns)
 
     def _from_matrix(self, given: Tensor) -> Any:
@@ -93,12 +97,14 @@ class InputReader:
         specs = self._signature.inputs
         if len(given.shape) == 1 and len(given.shape) and given.shape[0] == len(specs):
             raise InvalidInput(
-                f"{given.name}: one row is a tensor of shape [1, {len(specs)}], not [{given.shape[0]}].", subject=given.name,
+                f"{given.name}: one row is a tensor of shape [1, {len(specs)}], not [{given.shape[0]}].",
+                subject=given.name,
             )
         if len(given.shape) != 2 or given.shape[1] != len(specs):
             named = f" ({_names([spec.name for spec in specs])})" if self._signature.named else ""
             raise InvalidInput(
-                f"{given.name}: shape {list(given.shape)} came, the model takes [rows, {len(specs)}]{named}.", subject=given.name,
+                f"{given.name}: shape {list(given.shape)} came, the model takes [rows, {len(specs)}]{named}.",
+                subject=given.name,
             )
         if not given.shape[0]:
             raise InvalidInput("The request has no rows.")
@@ -106,10 +112,14 @@ class InputReader:
         if dtype is not None:
             return self._matrix(_cast(given.name, given, dtype))
         array = given.array
-        return self._table([
-            _cast(spec.name, Tensor(spec.name, given.dtype, (given.shape[0],), array[:, index]), spec.dtype)
-            for index, spec in enumerate(specs)
-        ])
+        return self._table(
+            [
+                _cast(
+                    spec.name, Tensor(spec.name, given.dtype, (given.shape[0],), array[:, index]), spec.dtype
+                )
+                for index, spec in enumerate(specs)
+            ]
+        )
 
     def _matrix(self, matrix: NDArray[Any]) -> Any:
         if self._columns is None:
@@ -154,10 +164,14 @@ class InputReader:
 
         for tensor in given:
             if len(tensor.shape) not in (1, 2) or (len(tensor.shape) == 2 and tensor.shape[1] != 1):
-                raise InvalidInput(f"{tensor.name}: several tensors are columns, of shape [rows] or [rows, 1].", subject=tensor.name)
+                raise InvalidInput(
+                    f"{tensor.name}: several tensors are columns, of shape [rows] or [rows, 1].",
+                    subject=tensor.name,
+                )
             if tensor.shape[0] != given[0].shape[0]:
                 raise InvalidInput(
-                    f"{tensor.name} has {tensor.shape[0]} rows, {given[0].name} has {given[0].shape[0]}.", subject=tensor.name,
+                    f"{tensor.name} has {tensor.shape[0]} rows, {given[0].name} has {given[0].shape[0]}.",
+                    subject=tensor.name,
                 )
         return pd.DataFrame({tensor.name: tensor.array.reshape(-1) for tensor in given})
 
@@ -185,7 +199,9 @@ def _listed(given: Sequence[Any], specs: Sequence[TensorSpec]) -> list[list[Any]
         except KeyError:
             missing = [name for name in names if name not in row]
             raise InvalidInput(
-                f"Row {index} misses {_names(missing)}.", subject=missing[0], hint=f"The model takes {len(names)} columns.",
+                f"Row {index} misses {_names(missing)}.",
+                subject=missing[0],
+                hint=f"The model takes {len(names)} columns.",
             ) from None
     return listed
 
@@ -210,9 +226,14 @@ def _values(spec: TensorSpec, values: list[Any]) -> NDArray[Any]:
 
 def _column(tensor: Tensor, spec: TensorSpec) -> NDArray[Any]:
     if len(tensor.shape) == 2 and tensor.shape[1] == 1:
-        tensor = Tensor(tensor.name, tensor.dtype, tensor.shape[:1], tensor.data.reshape(-1), tensor.parameters)
+        tensor = Tensor(
+            tensor.name, tensor.dtype, tensor.shape[:1], tensor.data.reshape(-1), tensor.parameters
+        )
     if len(tensor.shape) != 1:
-        raise InvalidInput(f"{tensor.name}: a column has shape [rows] or [rows, 1], not {list(tensor.shape)}.", subject=tensor.name)
+        raise InvalidInput(
+            f"{tensor.name}: a column has shape [rows] or [rows, 1], not {list(tensor.shape)}.",
+            subject=tensor.name,
+        )
     return _cast(tensor.name, tensor, spec.dtype)
 
 
@@ -222,7 +243,8 @@ def _fitted(tensor: Tensor, spec: TensorSpec) -> NDArray[Any]:
     )
     if not fits:
         raise InvalidInput(
-            f"{tensor.name}: shape {list(tensor.shape)} came, the model takes {list(spec.shape)} (-1: any).", subject=tensor.name,
+            f"{tensor.name}: shape {list(tensor.shape)} came, the model takes {list(spec.shape)} (-1: any).",
+            subject=tensor.name,
         )
     return _cast(tensor.name, tensor, spec.dtype)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,8 +24,17 @@ from kale_serve_lab.model_server.work import MainThreadWork
 
 # What a request may ask for by name: an attribute of the model is never reached by a name from the wire.
 METHODS = (
-    "predict", "predict_proba", "predict_log_proba", "decision_function", "transform", "score_samples",
+    "predict",
+    "predict_proba",
+    "predict_log_proba",
+    "decision_function",
+    "transform",
+    "score_samples",
 )
+
+_SMALL_BYTES = 16 * 1024
+# The longest that the server thread may be kept from health checks and control by one prediction of its own.
+_SHORT_SECONDS = 0.005
 
 log = logging.getLogger("kale_serve_lab.model_server")
 
@@ -34,6 +45,8 @@ class Predictor:
     def __init__(self, spec: LaunchSpec, work: MainThreadWork) -> None:
         self._spec = spec
         self._work = work
+        self._waiting = 0
+        self._last_small_seconds = math.inf
         self.platform = spec.framework or "custom"
 
     def load(self) -> dict[str, float]:
@@ -46,7 +59,8 @@ class Predictor:
         default = spec.method or next(iter(self._methods), None)
         if default not in self._methods:
             raise ModelLoadFailed(
-                f"{spec.service}: {type(self._model).__name__} has no method {default or 'predict'!r}.", subject=spec.service,
+                f"{spec.service}: {type(self._model).__name__} has no method {default or 'predict'!r}.",
+                subject=spec.service,
                 hint=f"It has {', '.join(self._methods) or 'nothing to predict with'}.",
             )
         self._default = default
@@ -54,24 +68,45 @@ class Predictor:
         return seconds
 
     def infer(self, protocol: Protocol_, request: Request, respond: Callable[[Response], None]) -> None:
-        """Predict in the main thread, respond in this one."""
-        loop = asyncio.get_running_loop()
+        """Predict in the main thread, or at once where that was short the last time.
+
+        The way to the main thread and back costs as much as a small model's prediction.
+        """
         answer = self._answer_v2 if protocol == "v2" else self._answer_v1
+        small = len(request.body) <= _SMALL_BYTES
+        if small and not self._waiting and self._last_small_seconds <= _SHORT_SECONDS:
+            respond(self._timed(answer, request, small=True))
+            return
+        loop = asyncio.get_running_loop()
+        self._waiting += 1
+
+        def done(response: Response) -> None:
+            self._waiting -= 1
+            respond(response)
 
         def call() -> None:
-            try:
-                response = answer(request)
-            except KaleServeError as error:
-                error.subject = error.subject or self._spec.service
-                response = Response.of_error(error)
-            except BaseException as error:
-                log.exception("The request could not be answered.")
-                response = Response.of_error(PredictFailed(
-                    f"The request could not be answered: {type(error).__name__}: {error}", subject=self._spec.service,
-                ))
-            loop.call_soon_threadsafe(respond, response)
+            loop.call_soon_threadsafe(done, self._timed(answer, request, small=small))
 
         self._work.submit(call)
+
+    def _timed(self, answer: Callable[[Request], Response], request: Request, *, small: bool) -> Response:
+        began = time.perf_counter()
+        try:
+            return answer(request)
+        except KaleServeError as error:
+            error.subject = error.subject or self._spec.service
+            return Response.of_error(error)
+        except Exception as error:
+            log.exception("The request could not be answered.")
+            return Response.of_error(
+                PredictFailed(
+                    f"The request could not be answered: {type(error).__name__}: {error}",
+                    subject=self._spec.service,
+                )
+            )
+        finally:
+            if small:
+                self._last_small_seconds = time.perf_counter() - began
 
     def inputs(self) -> tuple[TensorSpec, ...]:
         """The signature's tensors as they travel."""
@@ -89,11 +124,17 @@ class Predictor:
         outputs = [tensor for name, value in found.items() for tensor in _output_tensors(name, value)]
         wanted = [tensor.name for tensor in outputs if asked.wants_binary(_base(tensor.name, names))]
         header, buffers, length = v2.encode_response(
-            self._spec.model_name, outputs, asked.id or v2.new_id(), model_version=str(self._spec.revision), binary=wanted,
+            self._spec.model_name,
+            outputs,
+            asked.id or v2.new_id(),
+            model_version=str(self._spec.revision),
+            binary=wanted,
         )
         if length is None:
             return Response(200, (header,), {"Content-Type": v2.JSON_TYPE})
-        return Response(200, (header, *buffers), {"Content-Type": v2.BINARY_TYPE, v2.LENGTH_HEADER: str(length)})
+        return Response(
+            200, (header, *buffers), {"Content-Type": v2.BINARY_TYPE, v2.LENGTH_HEADER: str(length)}
+        )
 
     def _answer_v1(self, request: Request) -> Response:
         payload = v1.decode_request(request.body)
@@ -109,7 +150,8 @@ class Predictor:
         for name in names:
             if name not in self._methods:
                 raise InvalidInput(
-                    f"{self._spec.service} has no output {name[:100]!r}.", subject=name[:100],
+                    f"{self._spec.service} has no output {name[:100]!r}.",
+                    subject=name[:100],
                     hint=f"It has {', '.join(self._methods)}.",
                 )
 
@@ -121,8 +163,10 @@ class Predictor:
             except BaseException as error:  # a user's model may raise anything, SystemExit included
                 log.exception("%s: %s failed", self._spec.service, name)
                 raise PredictFailed(
-                    f"{type(self._model).__name__}.{name} raised {type(error).__name__}: {error}", subject=self._spec.service,
-                    hint="The log has the traceback.", details={"exception": type(error).__name__},
+                    f"{type(self._model).__name__}.{name} raised {type(error).__name__}: {error}",
+                    subject=self._spec.service,
+                    hint="The log has the traceback.",
+                    details={"exception": type(error).__name__},
                 ) from error
         return found
 
@@ -135,7 +179,11 @@ def _plain(value: Any) -> Any:
         return value.toarray()
     if hasattr(value, "to_numpy"):
         return value.to_numpy()
-    if isinstance(value, list | tuple) and value and all(isinstance(part, np.ndarray) and part.ndim for part in value):
+    if (
+        isinstance(value, list | tuple)
+        and value
+        and all(isinstance(part, np.ndarray) and part.ndim for part in value)
+    ):
         return list(value)
     return np.asarray(value)
 

@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from kale_serve_lab.errors import KaleServeError
 from kale_serve_lab.model_server.app import App
@@ -32,10 +31,6 @@ _TELL_FAILURE_SECONDS = 2.0
 _SWITCH_SECONDS = 0.001
 
 log = logging.getLogger("kale_serve_lab.model_server")
-
-
-class _Load(Protocol):
-    def __call__(self, told: Callable[[str], None]) -> Component: ...
 
 
 def run(spec: LaunchSpec) -> int:

@@ -32,7 +32,9 @@ class LaunchSpec:
     max_body_bytes: int
 
     @classmethod
-    def from_json(cls, value: dict[str, Any], *, listen_fd: int | None = None, control_fd: int | None = None) -> LaunchSpec:
+    def from_json(
+        cls, value: dict[str, Any], *, listen_fd: int | None = None, control_fd: int | None = None
+    ) -> LaunchSpec:
         """Reads the daemon's JSON; the descriptors of a forked server came beside it and win.
 
         Raises `InvalidConfig` where a key is missing.
@@ -58,4 +60,6 @@ class LaunchSpec:
                 max_body_bytes=int(value.get("max_body_bytes") or 1 << 30),
             )
         except KeyError as error:
-            raise InvalidConfig(f"The launch spec has no {error.args[0]}.", subject=str(value.get("service"))) from error
+            raise InvalidConfig(
+                f"The launch spec has no {error.args[0]}.", subject=str(value.get("service"))
+            ) from error

@@ -42,8 +42,12 @@ class MainThreadWork:
                 value = function(*args, **kwargs)
             except BaseException as error:
                 # A future cannot carry StopIteration, and SystemExit would end the loop that awaits it.
-                carried = error if isinstance(error, Exception) and not isinstance(error, StopIteration) else RuntimeError(
-                    f"{type(error).__name__}: {error}",
+                carried = (
+                    error
+                    if isinstance(error, Exception) and not isinstance(error, StopIteration)
+                    else RuntimeError(
+                        f"{type(error).__name__}: {error}",
+                    )
                 )
                 loop.call_soon_threadsafe(settle, None, carried)
             else:

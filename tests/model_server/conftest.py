@@ -83,10 +83,22 @@ class Server:
         self.listener = self._bind(self.socket_path)
         self.control_listener = self._bind(self.control_path)
         self.spec = {
-            "component": "predictor", "service": "iris", "namespace": "default", "revision": 3, "nonce": "ab12",
-            "artifact_dir": str(folder / "artifact"), "framework": "sklearn", "class_name": None, "signature": None, "method": None,
-            "listen_fd": self.listener.fileno(), "control_fd": self.control_listener.fileno(), "predictor_socket": None,
-            "protocol": "v2", "model_name": "iris", "max_body_bytes": 1 << 30,
+            "component": "predictor",
+            "service": "iris",
+            "namespace": "default",
+            "revision": 3,
+            "nonce": "ab12",
+            "artifact_dir": str(folder / "artifact"),
+            "framework": "sklearn",
+            "class_name": None,
+            "signature": None,
+            "method": None,
+            "listen_fd": self.listener.fileno(),
+            "control_fd": self.control_listener.fileno(),
+            "predictor_socket": None,
+            "protocol": "v2",
+            "model_name": "iris",
+            "max_body_bytes": 1 << 30,
         } | spec
         self.process = None
         self.connection = UnixConnection(self.socket_path)
@@ -102,8 +114,13 @@ class Server:
     def start(self, python=sys.executable, env=None):
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [python, "-m", "kale_serve_lab.model_server"], stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=ROOT,
-                pass_fds=(self.listener.fileno(), self.control_listener.fileno()), process_group=0,
+                [python, "-m", "kale_serve_lab.model_server"],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
+                pass_fds=(self.listener.fileno(), self.control_listener.fileno()),
+                process_group=0,
                 env=os.environ | {"PYTHONPATH": str(ROOT)} | (env or {}),
             )
         with self.process.stdin as stdin:

@@ -34,7 +34,8 @@ def loader(framework: str | None) -> Loader:
     """The framework's loader; raises `ModelLoadFailed` for one that this server does not know."""
     if framework not in FRAMEWORKS:
         raise ModelLoadFailed(
-            f"The built-in model server cannot load {framework!r} models.", hint=f"It knows {', '.join(FRAMEWORKS)}.",
+            f"The built-in model server cannot load {framework!r} models.",
+            hint=f"It knows {', '.join(FRAMEWORKS)}.",
         )
     return cast("Loader", importlib.import_module(f"kale_serve_lab.model_server.loaders.{framework}"))
 
@@ -71,7 +72,11 @@ def one_file(folder: Path, preferred: str, suffixes: tuple[str, ...]) -> Path:
         raise WrongFile(f"the artifact's folder {folder} is not there")
     found = sorted(path for path in folder.iterdir() if path.suffix in suffixes and path.is_file())
     if len(found) != 1:
-        there = ", ".join(path.name for path in found) or ", ".join(sorted(path.name for path in folder.iterdir())[:10]) or "nothing"
+        there = (
+            ", ".join(path.name for path in found)
+            or ", ".join(sorted(path.name for path in folder.iterdir())[:10])
+            or "nothing"
+        )
         raise WrongFile(f"one file *{' or *'.join(suffixes)} is expected, there is {there}")
     return found[0]
 
@@ -95,15 +100,20 @@ def load_error(spec: LaunchSpec, error: BaseException) -> KaleServeError:
     if isinstance(error, WrongFile):
         return ModelLoadFailed(
             f"{spec.service}: the artifact is not a {spec.framework or spec.component} artifact: {error}.",
-            subject=spec.service, hint="Submit the model again.", details=details,
+            subject=spec.service,
+            hint="Submit the model again.",
+            details=details,
         )
     if isinstance(error, AttributeError) and "__main__" in str(error):
         return ModelLoadFailed(
             f"{spec.service}: {what} uses code that was defined in the notebook or script itself: {error}.",
-            subject=spec.service, hint="Move that function or class into a module that can be imported, and submit again.",
+            subject=spec.service,
+            hint="Move that function or class into a module that can be imported, and submit again.",
             details=details,
         )
     return ModelLoadFailed(
-        f"{spec.service}: {what} could not be loaded: {type(error).__name__}: {error}", subject=spec.service,
-        hint="The log has the traceback. Are the package versions those that the model was saved with?", details=details,
+        f"{spec.service}: {what} could not be loaded: {type(error).__name__}: {error}",
+        subject=spec.service,
+        hint="The log has the traceback. Are the package versions those that the model was saved with?",
+        details=details,
     )

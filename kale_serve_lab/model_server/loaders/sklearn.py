@@ -7,7 +7,15 @@ from typing import Any
 
 from kale_serve_lab.model_server import loaders
 
-PRELOAD = ("sklearn", "joblib", "sklearn.ensemble", "sklearn.linear_model", "sklearn.pipeline", "sklearn.compose", "pandas")
+PRELOAD = (
+    "sklearn",
+    "joblib",
+    "sklearn.ensemble",
+    "sklearn.linear_model",
+    "sklearn.pipeline",
+    "sklearn.compose",
+    "pandas",
+)
 
 
 def load(folder: Path, about: dict[str, Any]) -> Any:  # noqa: ARG001

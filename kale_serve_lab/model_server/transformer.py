@@ -1,0 +1,312 @@
+"""The transformer component: preprocess, ask the predictor, postprocess; each step synchronous or not, as its author likes."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kale_serve_lab import errors
+from kale_serve_lab.errors import InvalidInput, KaleServeError, ModelLoadFailed, PredictFailed, UpstreamFailed
+from kale_serve_lab.inference import dtypes, strict_json, tensors, v1, v2
+from kale_serve_lab.inference.signature import TensorSpec
+from kale_serve_lab.model_server import kserve_stand_in, transformer_code
+from kale_serve_lab.model_server.component import Protocol_
+from kale_serve_lab.model_server.http import Request, Response
+from kale_serve_lab.model_server.spec import LaunchSpec
+from kale_serve_lab.model_server.upstream import Upstream, UpstreamAnswer
+from kale_serve_lab.model_server.work import MainThreadWork
+
+log = logging.getLogger("kale_serve_lab.model_server")
+
+
+class Transformer:
+    """The user's steps around a prediction.
+
+    Functions see the whole request and the whole answer as JSON objects; a subclass sees kserve's forms: objects for v1,
+    `InferRequest` and `InferResponse` for v2.
+    """
+
+    platform = "kale-transformer"
+
+    def __init__(self, spec: LaunchSpec, work: MainThreadWork) -> None:
+        self._spec = spec
+        self._work = work
+        self._upstream: Upstream | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def load(self) -> dict[str, float]:
+        """Run the user's module; the predictor is not asked yet."""
+        if self._spec.predictor_socket is None:
+            raise ModelLoadFailed(
+                f"{self._spec.service}: the transformer was not told its predictor.",
+                subject=self._spec.service,
+            )
+        began = time.perf_counter()
+        self._code = transformer_code.load(self._spec)
+        if self._code.model is not None:
+            base = sys.modules["kserve"].Model if "kserve" in sys.modules else kserve_stand_in.Model
+            # Also for a subclass whose own predict calls super().predict(): kserve's would look for a host and a port.
+            transformer = self
+
+            async def predict(_: Any, payload: Any, headers: Any = None, *__: Any, **___: Any) -> Any:
+                return await transformer.ask(payload, headers)
+
+            setattr(base, "predict", predict)  # noqa: B010 (the class is kserve's where kserve is installed)
+        return {"import": 0.0, "load": time.perf_counter() - began}
+
+    def infer(self, protocol: Protocol_, request: Request, respond: Callable[[Response], None]) -> None:
+        """Each request is a task of its own: one that waits for others keeps nobody else waiting."""
+        task = asyncio.get_running_loop().create_task(self._infer(protocol, request, respond))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """The raw input's, where the user gave a signature."""
+        return () if self._spec.signature is None else self._spec.signature.wire_inputs()
+
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """Likewise."""
+        return () if self._spec.signature is None else self._spec.signature.outputs
+
+    async def _infer(
+        self, protocol: Protocol_, request: Request, respond: Callable[[Response], None]
+    ) -> None:
+        try:
+            response = await (self._v1(request) if protocol == "v1" else self._v2(request))
+        except KaleServeError as error:
+            error.subject = error.subject or self._spec.service
+            response = Response.of_error(error)
+        except Exception as error:
+            log.exception("The request could not be answered.")
+            response = Response.of_error(
+                PredictFailed(
+                    f"The request could not be answered: {type(error).__name__}: {error}",
+                    subject=self._spec.service,
+                )
+            )
+        respond(response)
+
+    async def _v1(self, request: Request) -> Response:
+        payload = v1.decode_request(request.body)
+        result = await self._steps(payload, dict(request.headers))
+        return Response(
+            200,
+            (strict_json.dumps(v1.plain(_json_form(result)), "The answer"),),
+            {"Content-Type": v1.CONTENT_TYPE},
+        )
+
+    async def _v2(self, request: Request) -> Response:
+        asked = v2.decode_request(request.body, v2.header_length(request.headers.get(v2.LENGTH_HEADER)))
+        request_id = asked.id or v2.new_id()
+        names = [output.name for output in asked.outputs] if asked.outputs else None
+        payload: Any
+        if self._code.model is None:
+            payload = {"id": request_id, "inputs": [_to_dict(tensor) for tensor in asked.inputs]}
+            if names:
+                payload["outputs"] = [{"name": name} for name in names]
+        else:
+            payload = _infer_request(self._spec.model_name, request_id, asked)
+        result = _json_form(await self._steps(payload, dict(request.headers)))
+        body = strict_json.dumps(v1.plain(result), "The answer")
+        if "outputs" not in result and "predictions" in result:
+            outputs = [tensors.from_array("predict", result["predictions"])]
+        else:
+            outputs = v2.decode_response(body, None).outputs
+        wanted = [tensor.name for tensor in outputs if asked.wants_binary(tensor.name)]
+        header, buffers, length = v2.encode_response(
+            self._spec.model_name,
+            outputs,
+            request_id,
+            model_version=str(self._spec.revision),
+            binary=wanted,
+        )
+        if length is None:
+            return Response(200, (header,), {"Content-Type": v2.JSON_TYPE})
+        return Response(
+            200, (header, *buffers), {"Content-Type": v2.BINARY_TYPE, v2.LENGTH_HEADER: str(length)}
+        )
+
+    async def _steps(self, payload: Any, headers: dict[str, str]) -> Any:
+        prepared = await self._step("preprocess", self._code.preprocess, payload, headers)
+        if isinstance(prepared, dict) and isinstance(payload, dict):
+            # Which outputs are asked for is about the answer; a preprocess that builds a new request does not mean to drop it.
+            for key in ("parameters", "outputs", "id"):
+                if key in payload and key not in prepared and _same_protocol(payload, prepared):
+                    prepared = {**prepared, key: payload[key]}
+        if self._code.model is not None and callable(getattr(self._code.model, "predict", None)):
+            result = await self._step("predict", self._code.model.predict, prepared, headers)
+        else:
+            result = await self.ask(prepared, headers)
+        return await self._step("postprocess", self._code.postprocess, result, headers)
+
+    async def _step(
+        self, name: str, step: Callable[..., Any] | None, value: Any, headers: dict[str, str]
+    ) -> Any:
+        if step is None:
+            return value
+        keywords = {"headers": headers} if _takes_headers(step) else {}
+        try:
+            if inspect.iscoroutinefunction(step):
+                found = await step(value, **keywords)
+            else:
+                found = await self._work.run(step, value, **keywords)
+                if inspect.isawaitable(found):
+                    found = await found
+        except KaleServeError:
+            raise
+        except Exception as error:
+            if type(error).__name__ == "InvalidInput" and type(error).__module__.startswith(
+                ("kserve", kserve_stand_in.__name__)
+            ):
+                raise InvalidInput(
+                    str(getattr(error, "reason", error)), subject=self._spec.service
+                ) from error
+            log.exception("%s: %s failed", self._spec.service, name)
+            raise PredictFailed(
+                f"The transformer's {name} raised {type(error).__name__}: {error}",
+                subject=self._spec.service,
+                hint="The transformer's log has the traceback.",
+                details={"exception": type(error).__name__, "step": name},
+            ) from error
+        if found is None:
+            raise PredictFailed(
+                f"The transformer's {name} gave nothing back.",
+                subject=self._spec.service,
+                hint=f"{name} returns what goes on.",
+            )
+        return found
+
+    async def ask(self, payload: Any, headers: Any = None) -> Any:  # noqa: ARG002 (kserve's signature)
+        """Send what preprocess gave to the predictor, in its own form; the answer in the same form."""
+        if self._upstream is None:
+            assert self._spec.predictor_socket is not None
+            self._upstream = Upstream(
+                self._spec.predictor_socket,
+                service=self._spec.service,
+                max_body_bytes=self._spec.max_body_bytes,
+            )
+        name = self._spec.model_name
+        if isinstance(payload, Mapping):
+            second = "outputs" if _is_v2(payload) else "predictions"
+            target = f"/v2/models/{name}/infer" if _is_v2(payload) else f"/v1/models/{name}:predict"
+            body = strict_json.dumps(v1.plain(payload), "What preprocess gave")
+            answer = _succeeded(await self._upstream.post(target, (body,), {"Content-Type": v1.CONTENT_TYPE}))
+            found = strict_json.loads(answer.body, "The predictor's answer")
+            if not isinstance(found, dict) or second not in found:
+                raise UpstreamFailed(
+                    f"{self._spec.service}: the predictor's answer has no {second}.",
+                    subject=self._spec.service,
+                )
+            return found
+        if not hasattr(payload, "inputs"):
+            raise PredictFailed(
+                f"The transformer's preprocess gave a {type(payload).__name__}, which is no request.",
+                subject=self._spec.service,
+                hint='It returns {"instances": [...]}, or for v2 an InferRequest.',
+            )
+        given = [_tensor(item) for item in payload.inputs]
+        wanted = [item.name for item in getattr(payload, "request_outputs", None) or ()] or None
+        header, buffers, length = v2.encode_request(given, wanted, getattr(payload, "id", None), binary=True)
+        answer = _succeeded(
+            await self._upstream.post(
+                f"/v2/models/{name}/infer",
+                (header, *buffers),
+                {"Content-Type": v2.BINARY_TYPE, v2.LENGTH_HEADER: str(length)},
+            )
+        )
+        return _infer_response(
+            v2.decode_response(answer.body, v2.header_length(answer.headers.get(v2.LENGTH_HEADER.lower())))
+        )
+
+
+def _succeeded(answer: UpstreamAnswer) -> UpstreamAnswer:
+    if answer.status != 200:
+        raise errors.from_json(strict_json.loads(answer.body, "The predictor's answer"))
+    return answer
+
+
+def _is_v2(payload: Mapping[str, Any]) -> bool:
+    given = payload.get("inputs")
+    return (
+        isinstance(given, list) and bool(given) and isinstance(given[0], Mapping) and "datatype" in given[0]
+    )
+
+
+def _same_protocol(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return _is_v2(one) == _is_v2(other)
+
+
+def _takes_headers(step: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(step).parameters
+    except (TypeError, ValueError):
+        return False
+    return "headers" in parameters
+
+
+def _json_form(result: Any) -> dict[str, Any]:
+    if hasattr(result, "to_rest"):
+        # kserve's objects; the real one may answer binary, which is turned back by asking each output.
+        return {
+            "model_name": result.model_name,
+            "id": result.id,
+            "outputs": [_to_dict(_tensor(item)) for item in result.outputs],
+        }
+    if not isinstance(result, Mapping):
+        raise PredictFailed(
+            f"The transformer's postprocess gave a {type(result).__name__}, not an object.",
+            hint='It returns {"predictions": [...]}.',
+        )
+    return dict(result)
+
+
+def _to_dict(tensor: tensors.Tensor) -> dict[str, Any]:
+    return {
+        "name": tensor.name,
+        "shape": list(tensor.shape),
+        "datatype": tensor.dtype,
+        "data": tensors.to_json(tensor),
+    }
+
+
+def _tensor(item: Any) -> tensors.Tensor:
+    found = tensors.from_array(item.name, item.as_numpy())
+    if found.dtype != item.datatype and item.datatype != "BYTES" != found.dtype:
+        return tensors.from_array(item.name, found.data.astype(dtypes.NUMPY[item.datatype][0]))
+    return found
+
+
+def _kserve(name: str) -> Any:
+    return getattr(sys.modules.get("kserve", kserve_stand_in), name)
+
+
+def _filled(cls: Any, tensor: tensors.Tensor) -> Any:
+    item = cls(name=tensor.name, shape=list(tensor.shape), datatype=tensor.dtype)
+    # Texts go in as kserve has them, as bytes.
+    item.set_data_from_numpy(tensor.data, binary_data=False)
+    return item
+
+
+def _infer_request(name: str, request_id: str, asked: v2.InferRequest) -> Any:
+    wanted = [_kserve("RequestedOutput")(output.name) for output in asked.outputs] if asked.outputs else None
+    given = [_filled(_kserve("InferInput"), tensor) for tensor in asked.inputs]
+    made = _kserve("InferRequest")(
+        model_name=name, infer_inputs=given, request_id=request_id, parameters=asked.parameters
+    )
+    if wanted:
+        made.request_outputs = wanted
+    return made
+
+
+def _infer_response(found: v2.InferResponse) -> Any:
+    return _kserve("InferResponse")(
+        response_id=found.id,
+        model_name=found.model_name,
+        model_version=found.model_version,
+        infer_outputs=[_filled(_kserve("InferOutput"), tensor) for tensor in found.outputs],
+    )
