@@ -197,7 +197,8 @@ class Observed:
         return tuple(part for revision in self.revisions for part in revision.components)
 
 
-ActionKind = Literal["start", "restart", "try", "switch", "drain", "stop"]
+# `end` ends the processes of a failed revision and keeps what is known of its failure; `stop` leaves nothing of it.
+ActionKind = Literal["start", "restart", "try", "switch", "drain", "end", "stop"]
 
 
 @dataclass(frozen=True)
