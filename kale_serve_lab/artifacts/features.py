@@ -1,0 +1,65 @@
+"""What a model knows of its input and classes, whatever its framework calls it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kale_serve_lab.artifacts.savers import derives_from
+
+
+def expected(model: Any) -> tuple[int | None, list[str] | None]:
+    """How many features it was fitted on, and their names where they are the user's own."""
+    if derives_from(model, "xgboost", "Booster"):
+        return int(model.num_features()), _texts(model.feature_names)
+    if derives_from(model, "lightgbm", "Booster"):
+        return int(model.num_feature()), _own(_texts(model.feature_name()))
+    names = _own(_texts(_get(model, "feature_names_in_")))
+    count = _get(model, "n_features_in_")
+    if count is None and names is not None:
+        count = len(names)
+    return (None if count is None else int(count)), names
+
+
+def classes(model: Any) -> tuple[Any, ...] | None:
+    """A classifier's labels as JSON values, in the order of `predict_proba`'s columns."""
+    found = _get(model, "classes_")
+    if found is None or getattr(found, "ndim", 1) != 1 or isinstance(found, str):
+        return None
+    labels = found.tolist() if hasattr(found, "tolist") else list(found)
+    plain = all(isinstance(label, str | int | float | bool) for label in labels)
+    return tuple(labels) if plain and labels else None
+
+
+def estimator_type(model: Any) -> str | None:
+    """classifier, regressor, ranker …, as scikit-learn's classes say it."""
+    for name in ("Classifier", "Regressor", "Ranker"):
+        if any(cls.__name__.endswith((f"{name}Mixin", f"XGB{name}", f"LGBM{name}")) for cls in type(model).__mro__):
+            return name.lower()
+    return None
+
+
+def booster_input(model: Any, rows: Any) -> Any:
+    """The rows as the model's `predict` takes them: an XGBoost booster wants its own matrix."""
+    if not derives_from(model, "xgboost", "Booster"):
+        return rows
+    import xgboost
+
+    names = None if hasattr(rows, "columns") else model.feature_names
+    return xgboost.DMatrix(rows, feature_names=names, enable_categorical=True)
+
+
+def _own(names: list[str] | None) -> list[str] | None:
+    # LightGBM names the columns of an array so.
+    made_up = names is not None and all(name == f"Column_{index}" for index, name in enumerate(names))
+    return None if made_up else names
+
+
+def _texts(names: Any) -> list[str] | None:
+    return None if names is None else [str(name) for name in names]
+
+
+def _get(model: Any, name: str) -> Any:
+    try:
+        return getattr(model, name, None)
+    except Exception:  # a property that asks an unfitted or foreign step
+        return None

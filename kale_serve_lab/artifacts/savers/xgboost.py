@@ -1,0 +1,31 @@
+"""XGBoost: `model.ubj`, its own format that runs no code when loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from kale_serve_lab.artifacts import savers
+from kale_serve_lab.artifacts.savers import Saved
+
+PACKAGE = "xgboost"
+FILE = "model.ubj"
+
+
+def matches(obj: Any) -> bool:
+    """Boosters and the scikit-learn classes."""
+    return savers.derives_from(obj, PACKAGE, "Booster") or savers.derives_from(obj, PACKAGE, "XGBModel")
+
+
+def problem(obj: Any) -> str | None:
+    """Not fitted."""
+    if savers.derives_from(obj, PACKAGE, "XGBModel"):
+        return None if obj.__sklearn_is_fitted__() else "is not fitted yet"
+    return None if obj.num_boosted_rounds() else "has no boosted rounds yet"
+
+
+def save(obj: Any, folder: Path) -> Saved:
+    """Needs no code of the user's."""
+    obj.save_model(folder / FILE)
+    packages = ("xgboost", "scikit-learn") if savers.derives_from(obj, PACKAGE, "XGBModel") else ("xgboost",)
+    return Saved("ubj", (FILE,), executable=False, packages=packages)
