@@ -1,5 +1,8 @@
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 
-const plugins: JupyterFrontEndPlugin<unknown>[] = [];
+import { playgroundPlugin } from './plugins/playground';
+import { servePlugin } from './plugins/serve';
+
+const plugins: JupyterFrontEndPlugin<unknown>[] = [playgroundPlugin, servePlugin];
 
 export default plugins;

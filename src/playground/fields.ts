@@ -69,7 +69,9 @@ export function sampleRows(signature: ISignature): JSONValue[][] {
   if (signature.layout === 'tensor') {
     return rows.map(row => [row]);
   }
-  return rows.filter((row): row is JSONValue[] => Array.isArray(row) && row.length === signature.inputs.length);
+  return rows.filter(
+    (row): row is JSONValue[] => Array.isArray(row) && row.length === signature.inputs.length
+  );
 }
 
 /** What a field shows for a value. */

@@ -111,7 +111,9 @@ function rowsOfTensors(signature: ISignature, inputs: JSONValue[]): JSONValue[][
     const data = tensors.find(tensor => tensor['name'] === input.name)?.['data'];
     return Array.isArray(data) ? flat(data) : null;
   });
-  if (!columns.every((column): column is JSONValue[] => column !== null && column.length === columns[0]?.length)) {
+  if (
+    !columns.every((column): column is JSONValue[] => column !== null && column.length === columns[0]?.length)
+  ) {
     return null;
   }
   return (columns[0] ?? []).map((_, row) => columns.map(column => column[row]));
@@ -137,7 +139,9 @@ export function isObject(value: JSONValue | undefined): value is JSONObject {
 }
 
 function isShape(value: JSONValue | undefined): value is number[] {
-  return Array.isArray(value) && value.every(length => Number.isSafeInteger(length) && (length as number) >= 0);
+  return (
+    Array.isArray(value) && value.every(length => Number.isSafeInteger(length) && (length as number) >= 0)
+  );
 }
 
 function shapeOf(value: JSONValue): number[] {

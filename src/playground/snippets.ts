@@ -15,7 +15,9 @@ export function pythonLiteral(value: JSONValue): string {
     return `[${value.map(pythonLiteral).join(', ')}]`;
   }
   if (typeof value === 'object') {
-    const items = Object.entries(value).map(([key, item]) => `${JSON.stringify(key)}: ${pythonLiteral(item)}`);
+    const items = Object.entries(value).map(
+      ([key, item]) => `${JSON.stringify(key)}: ${pythonLiteral(item)}`
+    );
     return `{${items.join(', ')}}`;
   }
   return JSON.stringify(value);
@@ -39,9 +41,16 @@ export function pythonCall(service: IService, rows: JSONValue[][] | null, body: 
   const columns = signature.inputs.map(
     (input, index) => `    ${JSON.stringify(input.name)}: ${pythonLiteral(rows.map(row => row[index]))},`
   );
-  return ['import pandas as pd', ...lines, open, 'rows = pd.DataFrame({', ...columns, '})', 'endpoint.predict(rows)', ''].join(
-    '\n'
-  );
+  return [
+    'import pandas as pd',
+    ...lines,
+    open,
+    'rows = pd.DataFrame({',
+    ...columns,
+    '})',
+    'endpoint.predict(rows)',
+    ''
+  ].join('\n');
 }
 
 /** For a terminal on this machine, through the gateway. `dataDir` holds the gateway's token. */

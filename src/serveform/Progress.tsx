@@ -3,6 +3,7 @@ import React from 'react';
 
 import type { IStage } from '../api';
 import { ErrorNote } from '../ui/ErrorNote';
+import { stageWord } from '../ui/words';
 import type { IProgress } from './stages';
 
 export interface IProgressProps {
@@ -22,25 +23,19 @@ export function Progress({ progress, sentence, trans }: IProgressProps): JSX.Ele
     done: trans.__('done'),
     failed: trans.__('failed')
   };
-  const names: { [name: string]: string } = {
-    package: trans.__('package'),
-    store: trans.__('store'),
-    create: trans.__('create'),
-    load: trans.__('load'),
-    predict: trans.__('try a prediction'),
-    ready: trans.__('ready')
-  };
   return (
     <div className="jp-KaleServe-progress">
-      <ol className="jp-KaleServe-stages" aria-label={trans.__('Progress')}>
+      <ol className="jp-KaleServe-progressStages" aria-label={trans.__('Progress')}>
         {progress.stages.map(stage => (
           <li key={stage.name} data-stage={stage.name} data-state={stage.state}>
             <span className="jp-KaleServe-stageMark" aria-hidden="true">
               {MARKS[stage.state]}
             </span>
-            <span>{names[stage.name] ?? stage.name}</span>
-            <span className="jp-KaleServe-srOnly">{words[stage.state]}</span>
-            <span className="jp-KaleServe-number">{stage.seconds === null ? '' : showSeconds(stage.seconds)}</span>
+            <span>{stageWord(stage.name, trans)}</span>
+            <span className="jp-KaleServe-hidden">{words[stage.state]}</span>
+            <span className="jp-KaleServe-number">
+              {stage.seconds === null ? '' : showSeconds(stage.seconds)}
+            </span>
             {stage.state !== 'done' && stage.message && (
               <span className="jp-KaleServe-hint jp-KaleServe-stageMessage">{stage.message}</span>
             )}

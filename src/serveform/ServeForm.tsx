@@ -2,6 +2,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
 import type { IService } from '../api';
+import { frameworkName } from '../ui/words';
 import type { INote } from './checks';
 import { FormRow, Notes } from './FormRow';
 import { proposedValues } from './offer';
@@ -57,7 +58,9 @@ export function ServeForm(props: IServeFormProps): JSX.Element {
           </select>
         )}
       </FormRow>
-      {choice.variable !== null && <NameAndVersion choice={choice} values={values} notes={notes} set={set} trans={trans} />}
+      {choice.variable !== null && (
+        <NameAndVersion choice={choice} values={values} notes={notes} set={set} trans={trans} />
+      )}
       <EndpointRow services={services} values={values} notes={notes} set={set} trans={trans} />
       <div className="jp-KaleServe-row">
         <span className="jp-KaleServe-label">{trans.__('Where')}</span>
@@ -70,7 +73,7 @@ export function ServeForm(props: IServeFormProps): JSX.Element {
           <span className="jp-KaleServe-hint">
             {trans.__(
               'the only one that fits %1, protocol %2',
-              frameworkLabel(choice.framework),
+              frameworkName(choice.framework ?? ''),
               values.transformer === '' ? 'v2' : 'v1'
             )}
           </span>
@@ -123,7 +126,13 @@ interface IPartProps {
   trans: TranslationBundle;
 }
 
-function NameAndVersion({ choice, values, notes, set, trans }: IPartProps & { choice: IModelChoice }): JSX.Element {
+function NameAndVersion({
+  choice,
+  values,
+  notes,
+  set,
+  trans
+}: IPartProps & { choice: IModelChoice }): JSX.Element {
   const existing = values.name === choice.name ? choice.versions : [];
   return (
     <>
@@ -163,7 +172,13 @@ function NameAndVersion({ choice, values, notes, set, trans }: IPartProps & { ch
   );
 }
 
-function EndpointRow({ services, values, notes, set, trans }: IPartProps & { services: readonly IService[] }): JSX.Element {
+function EndpointRow({
+  services,
+  values,
+  notes,
+  set,
+  trans
+}: IPartProps & { services: readonly IService[] }): JSX.Element {
   return (
     <>
       {services.length > 0 && (
@@ -171,7 +186,12 @@ function EndpointRow({ services, values, notes, set, trans }: IPartProps & { ser
           {id => (
             <div className="jp-KaleServe-radios">
               <label>
-                <input type="radio" name={id} checked={values.mode === 'new'} onChange={() => set({ mode: 'new' })} />
+                <input
+                  type="radio"
+                  name={id}
+                  checked={values.mode === 'new'}
+                  onChange={() => set({ mode: 'new' })}
+                />
                 {trans.__('a new one')}
               </label>
               <label>
@@ -222,7 +242,12 @@ function EndpointRow({ services, values, notes, set, trans }: IPartProps & { ser
   );
 }
 
-function SampleRow({ choice, values, set, trans }: Omit<IPartProps, 'notes'> & { choice: IModelChoice }): JSX.Element {
+function SampleRow({
+  choice,
+  values,
+  set,
+  trans
+}: Omit<IPartProps, 'notes'> & { choice: IModelChoice }): JSX.Element {
   if (choice.candidates.length === 0) {
     return (
       <div className="jp-KaleServe-row">
@@ -259,10 +284,4 @@ function SampleRow({ choice, values, set, trans }: Omit<IPartProps, 'notes'> & {
       )}
     </FormRow>
   );
-}
-
-const FRAMEWORKS: { [framework: string]: string } = { sklearn: 'scikit-learn', xgboost: 'XGBoost', lightgbm: 'LightGBM' };
-
-function frameworkLabel(framework: string | null): string {
-  return framework === null ? '' : (FRAMEWORKS[framework] ?? framework);
 }

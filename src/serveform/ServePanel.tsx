@@ -2,9 +2,9 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useEffect, useState } from 'react';
 
 import type { IErrorBody, IFinding, IService } from '../api';
+import { errorBody } from '../ui/errorBody';
 import { ErrorNote } from '../ui/ErrorNote';
 import { localNotes, serverNotes } from './checks';
-import { errorBody } from './flow';
 import type { ServeFlow } from './flow';
 import { proposedValues } from './offer';
 import type { IModelChoice, IOffer, IServeValues } from './offer';
@@ -94,7 +94,9 @@ export function ServePanel({ flow, onDone, onCancel, trans }: IServePanelProps):
           offer={view.offer}
           values={view.values}
           onChange={values => setView({ ...view, values })}
-          onServe={() => setView({ ...view, kind: 'serving', run: { submitted: null, service: null, error: null } })}
+          onServe={() =>
+            setView({ ...view, kind: 'serving', run: { submitted: null, service: null, error: null } })
+          }
           onCancel={onCancel}
           trans={trans}
         />
@@ -260,10 +262,14 @@ function ServingStep(props: IServingStepProps): JSX.Element {
 
 function sentence(run: IRun, state: 'running' | 'ready' | 'failed', trans: TranslationBundle): string {
   if (state === 'failed') {
-    return run.service ? trans.__('%1 did not become ready.', run.service.name) : trans.__('Nothing was served.');
+    return run.service
+      ? trans.__('%1 did not become ready.', run.service.name)
+      : trans.__('Nothing was served.');
   }
   if (run.service) {
     return run.service.sentence;
   }
-  return run.submitted === null ? trans.__('The kernel packages the model…') : trans.__('Creating the endpoint…');
+  return run.submitted === null
+    ? trans.__('The kernel packages the model…')
+    : trans.__('Creating the endpoint…');
 }

@@ -39,7 +39,10 @@ export function localNotes(
       notes.push({
         field: 'version',
         severity: 'warning',
-        message: trans.__('%1 exists: it is kept only if nothing in the model has changed.', values.version.trim()),
+        message: trans.__(
+          '%1 exists: it is kept only if nothing in the model has changed.',
+          values.version.trim()
+        ),
         fix: choice.version === values.version.trim() ? null : trans.__('%1 is free.', choice.version)
       });
     }
@@ -53,7 +56,11 @@ export function localNotes(
         name === '' ? null : trans.__('It becomes part of a host name.')
       );
     } else if (services.some(service => service.name === name)) {
-      refuse('endpoint', trans.__('%1 is there already.', name), trans.__('Make it its next revision instead.'));
+      refuse(
+        'endpoint',
+        trans.__('%1 is there already.', name),
+        trans.__('Make it its next revision instead.')
+      );
     }
   }
   return notes;

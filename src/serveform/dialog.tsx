@@ -51,7 +51,11 @@ class ServeBody extends ReactWidget {
 }
 
 /** Show the serve form; resolves with the endpoint when it is ready (or asked for), with null when it was closed. */
-export async function showServeDialog(flow: ServeFlow, title: string, trans: TranslationBundle): Promise<IService | null> {
+export async function showServeDialog(
+  flow: ServeFlow,
+  title: string,
+  trans: TranslationBundle
+): Promise<IService | null> {
   let result: IService | null = null;
   const body = new ServeBody(flow, trans, service => {
     result = service;

@@ -1,9 +1,9 @@
 /** The work behind the serve form: look, submit, serve, watch. Knows no DOM. */
-import { asApiError } from '../api';
-import type { IArtifact, IErrorBody, IService, IServiceKey, IServiceRequest } from '../api';
+import type { IArtifact, IService, IServiceKey, IServiceRequest } from '../api';
 import type { NotebookKernel } from '../kernel';
 import { dataOf } from '../model/state';
 import type { IKaleServeModel } from '../tokens';
+import { errorBody } from '../ui/errorBody';
 import { offerOfArtifact, offerOfFindings, targetName } from './offer';
 import type { IModelChoice, IOffer, IServeValues, ITransformerChoice } from './offer';
 import type { IRun } from './stages';
@@ -11,7 +11,8 @@ import type { IRun } from './stages';
 export const NAMESPACE = 'default';
 
 /** Where the models come from. */
-export type Source = { kind: 'kernel'; kernel: NotebookKernel; cellSource: string } | { kind: 'artifact'; id: number };
+export type Source =
+  { kind: 'kernel'; kernel: NotebookKernel; cellSource: string } | { kind: 'artifact'; id: number };
 
 export class ServeFlow {
   constructor(model: IKaleServeModel, source: Source) {
@@ -120,9 +121,4 @@ export class ServeFlow {
 function transformerChoice(item: IArtifact): ITransformerChoice {
   const label = [item.name, item.version].filter(Boolean).join(' · ');
   return { key: item.key, label, variable: null, id: item.id };
-}
-
-export function errorBody(reason: unknown): IErrorBody {
-  const error = asApiError(reason);
-  return { code: error.code, message: error.message, hint: error.hint, details: error.details };
 }

@@ -70,7 +70,8 @@ export function offerOfFindings(found: IFindings): IOffer {
     })),
     transformers: found.transformers.map(item => ({
       key: item.variable ?? `artifact:${item.id}`,
-      label: item.variable === null || item.variable === item.name ? item.name : `${item.variable} · ${item.name}`,
+      label:
+        item.variable === null || item.variable === item.name ? item.name : `${item.variable} · ${item.name}`,
       variable: item.variable,
       id: item.id
     })),
@@ -121,7 +122,9 @@ export function endpointName(name: string): string {
 
 /** Everything filled in for one of the models: the next revision where its endpoint is there already. */
 export function proposedValues(choice: IModelChoice, services: readonly IService[]): IServeValues {
-  const serving = services.find(service => service.model?.name === choice.name && service.state !== 'Deleting');
+  const serving = services.find(
+    service => service.model?.name === choice.name && service.state !== 'Deleting'
+  );
   const derived = endpointName(choice.name);
   return {
     model: choice.key,

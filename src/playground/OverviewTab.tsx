@@ -1,0 +1,77 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import React from 'react';
+
+import type { IArtifact, IService } from '../api';
+import { Progress } from '../serveform/Progress';
+import { progressOf } from '../serveform/stages';
+import { frameworkName, revisionWords } from '../ui/words';
+
+export interface IOverviewTabProps {
+  service: IService;
+  trans: TranslationBundle;
+}
+
+/** What is served, by what, and how it stands. */
+export function OverviewTab({ service, trans }: IOverviewTabProps): JSX.Element {
+  const facts: [string, string][] = [
+    [trans.__('State'), service.sentence],
+    [trans.__('Revision'), revisionWords(service, trans)],
+    [trans.__('Model'), service.model ? artifactWords(service.model) : trans.__('none')],
+    [trans.__('Transformer'), service.transformer ? artifactWords(service.transformer) : trans.__('none')],
+    [trans.__('Runtime'), `${runtimeWords(service.runtime, trans)} · ${service.protocol}`],
+    [trans.__('Made'), new Date(service.created_at).toLocaleString()],
+    [trans.__('Changed'), new Date(service.updated_at).toLocaleString()]
+  ];
+  const isReady = service.state === 'Ready' && service.error === null;
+  return (
+    <div className="jp-KaleServe-overview">
+      <dl className="jp-KaleServe-facts">
+        {facts.map(([name, value]) => (
+          <React.Fragment key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </React.Fragment>
+        ))}
+      </dl>
+      {!isReady && (
+        <Progress
+          progress={progressOf({ submitted: [], service, error: null })}
+          sentence={service.next_step ?? ''}
+          trans={trans}
+        />
+      )}
+      <h3 className="jp-KaleServe-heading">{trans.__('Conditions')}</h3>
+      <div className="jp-KaleServe-tableBox" tabIndex={0} role="region" aria-label={trans.__('Conditions')}>
+        <table className="jp-KaleServe-table">
+          <thead>
+            <tr>
+              <th scope="col">{trans.__('condition')}</th>
+              <th scope="col">{trans.__('holds')}</th>
+              <th scope="col">{trans.__('because')}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {service.conditions.map(condition => (
+              <tr key={condition.type}>
+                <td>{condition.type}</td>
+                <td>{condition.status}</td>
+                <td>{[condition.reason, condition.message].filter(Boolean).join(': ')}</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </div>
+  );
+}
+
+export function runtimeWords(runtime: string, trans: TranslationBundle): string {
+  return runtime === 'kale-built-in' ? trans.__('built-in server') : runtime;
+}
+
+function artifactWords(artifact: IArtifact): string {
+  const framework = artifact.framework && frameworkName(artifact.framework);
+  return [`${artifact.name} ${artifact.version ?? ''}`.trim(), artifact.class_name, framework]
+    .filter(Boolean)
+    .join(' · ');
+}
