@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+# The models' module beside this file: pytest's importlib mode leaves sys.path alone.
+sys.path.append(str(Path(__file__).parent))
 
 
 class UnixConnection(http.client.HTTPConnection):
