@@ -325,7 +325,7 @@ def _check_values(name: str, values: NDArray[Any], dtype: str) -> None:
     import numpy as np
 
     kind = values.dtype.kind
-    if kind in "OUST":
+    if kind not in "biuf":
         tensor = tensors.from_array(name, values)
         if tensor.dtype == dtypes.BYTES and dtype != dtypes.BYTES:
             at, item = next(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # sendmsg takes at most IOV_MAX (1024 here and on macOS) buffers.
 _MAX_VECTORS: Final = 512
+_SMALL: Final = 65_536
 MAX_BODY: Final = 1 << 30
 
 
@@ -54,6 +55,9 @@ class _Connection:
 
     def send(self, buffers: list[bytes | memoryview], deadline: float) -> None:
         if not self.vectored:
+            # TLS has no vectors; each send is a record of its own, so what is small goes out together.
+            if sum(len(buffer) for buffer in buffers) <= _SMALL:
+                buffers = [b"".join(buffers)]
             for buffer in buffers:
                 self.sock.sendall(buffer)
             return

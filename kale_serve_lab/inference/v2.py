@@ -8,7 +8,7 @@ bytes, so that views of the data are aligned.
 from __future__ import annotations
 
 import itertools
-import secrets
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -22,7 +22,7 @@ BINARY_TYPE: Final = "application/octet-stream"
 LENGTH_HEADER: Final = "Inference-Header-Content-Length"
 MAX_TENSORS: Final = 65_536
 
-_prefix = secrets.token_hex(4)
+_prefix = os.urandom(4).hex()
 _counter = itertools.count(1)
 
 Encoded = tuple[bytes, list[memoryview], int | None]
