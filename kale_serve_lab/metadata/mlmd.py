@@ -134,9 +134,9 @@ class MlmdStore:
             total = sum(self._counts.get(type_id, 0) for type_id in types)
         return Page(tuple(self._by_ids(ids)), ids[-1] if more else None, total)
 
-    def uris(self, digests: Iterable[str]) -> set[str]:
+    def digests(self, among: Iterable[str]) -> set[str]:
         """Digests that are still needed; see the protocol."""
-        return self._reader.live_digests(digests)
+        return self._reader.live_digests(among)
 
     def delete(self, artifact_id: int) -> None:
         """Mark as deleted; see the protocol."""

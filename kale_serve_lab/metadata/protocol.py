@@ -37,7 +37,7 @@ class MetadataStore(Protocol):
     def list(self, query: Query) -> Page:
         """A page of those that are not deleted, newest first."""
 
-    def uris(self, digests: Iterable[str]) -> set[str]:
+    def digests(self, among: Iterable[str]) -> set[str]:
         """Those of these digests that an artifact which is not deleted still has."""
 
     def delete(self, artifact_id: int) -> None:

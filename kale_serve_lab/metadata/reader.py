@@ -147,13 +147,16 @@ def reserve(path: Path, artifact_id: int) -> None:
 
 
 def _conditions(types: Collection[int], name: str | None, text: str | None) -> tuple[str, list[object]]:
-    # The plus keeps SQLite from the index by type and name, with which it would sort all rows before the first page.
-    where = f"+type_id IN ({_marks(types)}) AND {_LIVE}"
     values: list[object] = list(types)
-    for pattern in [_escaped(name) + ":%" if name else None, f"%{_escaped(text)}%" if text else None]:
-        if pattern:
-            where += " AND name LIKE ? ESCAPE '\\'"
-            values.append(pattern)
+    if name:
+        where = f"type_id IN ({_marks(types)}) AND {_LIVE} AND name >= ? AND name < ?"
+        values += [f"{name}:", f"{name};"]
+    else:
+        # The plus keeps SQLite from the index by type and name: it would sort all rows before the first page.
+        where = f"+type_id IN ({_marks(types)}) AND {_LIVE}"
+    if text:
+        where += " AND name LIKE ? ESCAPE '\\'"
+        values.append(f"%{_escaped(text)}%")
     return where, values
 
 

@@ -22,7 +22,7 @@ import shutil
 import stat
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,19 @@ class LocalStore:
     def begun(self) -> list[tuple[str, dict[str, Any]]]:
         """Manifests that a crash left begun."""
         return list(self._read_records(".begun"))
+
+    def sweep(self, needed: Callable[[list[str]], set[str]]) -> int:
+        """Drop what a crash left; see the protocol."""
+        digests = [path.name for path in self._trees.iterdir()]
+        doomed = set(digests) - needed(digests)
+        for digest in doomed:
+            self.remove(f"{SCHEME}://sha256/{digest}")
+        for blob in self._blobs.glob("*/*"):
+            with contextlib.suppress(OSError):
+                if blob.lstat().st_nlink == 1:
+                    blob.unlink()
+                    doomed.add(blob.name)
+        return len(doomed)
 
     def close(self) -> None:
         """Release the cache's file."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -51,3 +51,9 @@ class ArtifactStore(Protocol):
 
     def begun(self) -> list[tuple[str, dict[str, Any]]]:
         """Keys and manifests that a crash left between `begin` and `commit`."""
+
+    def sweep(self, needed: Callable[[list[str]], set[str]]) -> int:
+        """Drop content whose digest is not needed, and say how much; nothing may be put at the same time."""
+
+    def close(self) -> None:
+        """Release files."""

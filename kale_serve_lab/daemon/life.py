@@ -1,0 +1,135 @@
+"""The daemon's life: put together, take calls, leave; what it holds is let go in the opposite order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tornado import httpserver
+
+from kale_serve_lab import paths
+from kale_serve_lab.backends.local import LocalBackend
+from kale_serve_lab.client.version import PROTOCOL, own_version
+from kale_serve_lab.daemon import api, election
+from kale_serve_lab.daemon.events import EventLog
+from kale_serve_lab.daemon.gateway import Gateway
+from kale_serve_lab.daemon.idle import Idle
+from kale_serve_lab.daemon.services import Services
+from kale_serve_lab.daemon.submissions import Submissions, now, recover
+from kale_serve_lab.daemon.threads import Threads
+from kale_serve_lab.errors import EndpointNotFound
+from kale_serve_lab.metadata.opening import open_store
+from kale_serve_lab.metadata.protocol import MetadataStore
+from kale_serve_lab.serving.types import ServiceKey
+from kale_serve_lab.stores.local import LocalStore
+
+_log = logging.getLogger(__name__)
+MAX_API_BODY = 64 << 20
+
+
+async def live(data: Path, idle_seconds: float, ready: Callable[[], None]) -> None:
+    """Be the daemon of `data`, whose lock this process holds; `ready` is called when calls are taken."""
+    before = election.noted(data)
+    leaving = asyncio.Event()
+    stop_services = False
+
+    def stop(services: bool = False) -> None:  # noqa: FBT001, FBT002
+        nonlocal stop_services
+        stop_services = stop_services or services
+        leaving.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stop)
+
+    threads, events = Threads(), EventLog()
+    store = LocalStore(data / "store")
+    async with contextlib.AsyncExitStack() as held:
+        held.callback(threads.close)
+        held.callback(store.close)
+        metadata = await threads.metadata(_open, data, store, crashed=before.get("pid") is not None)
+        held.push_async_callback(threads.metadata, metadata.close)
+        gateway = Gateway(data, before.get("gateway_port"))
+        held.push_async_callback(gateway.close)
+        backend = LocalBackend()
+        services = Services(backend, store, metadata, threads, events, gateway.url)
+        idle = services.idle = Idle(idle_seconds, services.any, stop)
+        held.callback(idle.close)
+        await backend.start(services.changed)
+        held.push_async_callback(_close_backend, backend, lambda: stop_services)
+        await services.reconcile()
+        started_at = now()
+        about = {
+            "version": own_version(),
+            "protocol": PROTOCOL,
+            "pid": os.getpid(),
+            "started_at": started_at,
+            "python": sys.executable,
+            "data_dir": str(data),
+            "gateway": gateway.url,
+        }
+        submissions = Submissions(data, store, metadata, threads, events)
+        parts = api.Parts(about, data, metadata, threads, submissions, services, events, idle, stop)
+        server = httpserver.HTTPServer(
+            api.application(parts), max_buffer_size=MAX_API_BODY, max_body_size=MAX_API_BODY
+        )
+        held.push_async_callback(server.close_all_connections)
+        held.callback(events.close)
+        path = paths.daemon_socket()
+        listening = bind(path)
+        held.callback(_leave_socket, path, listening)
+        server.add_socket(listening)
+        held.callback(server.stop)
+
+        def check(namespace: str, name: str) -> None:
+            if backend.desired(ServiceKey(namespace, name)) is None:
+                raise EndpointNotFound(
+                    f"There is no endpoint {name[:100]!r} in {namespace[:100]!r}.", subject=name[:100]
+                )
+
+        gateway.start(idle, check)
+        election.note(data, started_at, own_version(), gateway.port)
+        idle.look()
+        _log.info("The daemon is ready: pid %d, %s, gateway %s", os.getpid(), path, gateway.url)
+        ready()
+        await leaving.wait()
+        _log.info("The daemon leaves.")
+    # The next one then need not look for what was cut short.
+    election.note_left(data, gateway.port)
+
+
+def bind(path: Path) -> socket.socket:
+    """The API's socket, reachable by its owner only from its first moment on."""
+    path.unlink(missing_ok=True)
+    one = socket.socket(socket.AF_UNIX)
+    one.setblocking(False)
+    before = os.umask(0o177)
+    try:
+        one.bind(str(path))
+    finally:
+        os.umask(before)
+    one.listen(128)
+    return one
+
+
+def _leave_socket(path: Path, listening: socket.socket) -> None:
+    # First the name goes, so that a caller finds nothing rather than a connection that nobody takes.
+    path.unlink(missing_ok=True)
+    listening.close()
+
+
+async def _close_backend(backend: LocalBackend, stop_services: Callable[[], bool]) -> None:
+    await backend.close(stop_services=stop_services())
+
+
+def _open(data: Path, store: LocalStore, *, crashed: bool) -> MetadataStore:
+    metadata = open_store(data / "metadata.sqlite", lambda: (one for _, one in store.manifests()))
+    recover(data, store, metadata, crashed=crashed)
+    return metadata
