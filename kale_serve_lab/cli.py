@@ -1,0 +1,291 @@
+"""`kale-serve`: look at endpoints and artifacts, read logs, predict and stop, from a terminal.
+
+Exit codes: 0 done · 1 the daemon or the endpoint said no · 2 the command line was wrong · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from kale_serve_lab.client import Client
+from kale_serve_lab.errors import InvalidInput, InvalidRequest, KaleServeError
+
+_PAGE = 100
+# Deleting waits for requests in flight and for processes to end.
+_STOP_SECONDS = 60
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        run: Callable[[argparse.Namespace], None] = options.run
+        run(options)
+        sys.stdout.flush()
+    except KaleServeError as error:
+        if options.json:
+            print(json.dumps(error.to_json()), file=sys.stderr)
+        else:
+            print(f"kale-serve: {_safe(error.message)}", file=sys.stderr)
+            if error.hint:
+                print(_safe(error.hint), file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # `kale-serve list | head`; what Python would still flush at its end has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="kale-serve", description="Look after the models that are served here."
+    )
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print JSON, for programs")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        found = commands.add_parser(name, parents=[common], help=text, description=text)
+        found.set_defaults(run=run)
+        return found
+
+    command("status", _status, "Show the daemon and the endpoints.")
+    listing = command("list", _list, "List artifacts, newest first.")
+    listing.add_argument("--type", help="kale.Model, kale.Transformer, kale.Dataset or kale.Endpoint")
+    listing.add_argument("--name", help="only this name's versions")
+    listing.add_argument("--search", metavar="TEXT", help="only names and versions that hold this text")
+    listing.add_argument("--limit", type=_count, default=20, help="how many at most (default: 20)")
+    logs = command("logs", _logs, "Print what an endpoint's processes wrote.")
+    logs.add_argument("name", metavar="NAME")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on with what is written")
+    logs.add_argument("--component", choices=["predictor", "transformer"])
+    logs.add_argument("--revision", type=_count)
+    logs.add_argument(
+        "--tail", type=_count, default=200, metavar="LINES", help="how many last lines (default: 200)"
+    )
+    predict = command("predict", _predict, "Send a JSON file to an endpoint and print the answer.")
+    predict.add_argument("name", metavar="NAME")
+    predict.add_argument(
+        "file", metavar="FILE", help='a v1 or v2 request, or rows as a list of lists; "-" reads stdin'
+    )
+    stop = command(
+        "stop", _stop, "Delete an endpoint; without a name, stop the daemon (endpoints go on answering)."
+    )
+    what = stop.add_mutually_exclusive_group()
+    what.add_argument("name", metavar="NAME", nargs="?")
+    what.add_argument("--all", action="store_true", help="delete all endpoints and stop the daemon")
+    return parser
+
+
+def _status(options: argparse.Namespace) -> None:
+    from kale_serve_lab.client.start import running
+
+    about = running()
+    services = Client(start=False).request("GET", "/api/services")["items"] if about else []
+    if options.json:
+        _print_json({"daemon": about, "services": services})
+        return
+    if about is None:
+        print(
+            "The daemon is not running. It starts with the first call, and takes over endpoints that still run."
+        )
+        return
+    since = _ago(about["started_at"])
+    print(f"Daemon {about['version']}, pid {about['pid']}, started {since}. Gateway: {about['gateway']}")
+    if not services:
+        print("No endpoints.")
+        return
+    print()
+    rows = [
+        [
+            one["name"],
+            one["state"],
+            str(one["revision"]),
+            _artifact(one["model"]),
+            one["protocol"],
+            one["sentence"],
+        ]
+        for one in services
+    ]
+    _table(["NAME", "STATE", "REVISION", "MODEL", "PROTOCOL", ""], rows)
+
+
+def _list(options: argparse.Namespace) -> None:
+    client = Client()
+    items: list[dict[str, Any]] = []
+    token: str | None = None
+    total = 0
+    while len(items) < options.limit:
+        query = {
+            "type": options.type,
+            "name": options.name,
+            "q": options.search,
+            "limit": min(_PAGE, options.limit - len(items)),
+            "page_token": token,
+        }
+        given = urlencode({key: value for key, value in query.items() if value})
+        page = client.request("GET", f"/api/artifacts?{given}")
+        items += page["items"]
+        token, total = page["next_page_token"], page["total"]
+        if not token:
+            break
+    if options.json:
+        _print_json({"items": items, "total": total})
+        return
+    if not items:
+        print("No artifacts.")
+        return
+    rows = [
+        [
+            str(one["id"]),
+            one["type"],
+            one["name"],
+            one["version"],
+            one["framework"] or "",
+            _size(one["size"]),
+            _ago(one["created_at"]),
+        ]
+        for one in items
+    ]
+    _table(["ID", "TYPE", "NAME", "VERSION", "FRAMEWORK", "SIZE", "CREATED"], rows)
+    if total > len(items):
+        print(f"{len(items)} of {total}; --limit shows more.")
+
+
+def _logs(options: argparse.Namespace) -> None:
+    query = {"component": options.component, "revision": options.revision, "tail": options.tail}
+    given = {key: value for key, value in query.items() if value is not None}
+    if options.follow:
+        given["follow"] = 1
+    path = f"/api/services/{quote(options.name, safe='')}/logs?{urlencode(given)}"
+    for part in Client().stream(path):
+        sys.stdout.buffer.write(part)
+        sys.stdout.buffer.flush()
+
+
+def _predict(options: argparse.Namespace) -> None:
+    from kale_serve_lab.endpoint import Endpoint
+
+    try:
+        raw = sys.stdin.buffer.read() if options.file == "-" else Path(options.file).read_bytes()
+    except OSError as error:
+        raise InvalidRequest(
+            f"{options.file} cannot be read: {error.strerror}.", subject=options.file
+        ) from error
+    try:
+        text = raw.decode()
+        given = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(
+            f"{options.file} is not JSON: {error}.",
+            subject=options.file,
+            hint='Give a v1 request {"instances": [[…]]}, a v2 request {"inputs": […]}, or rows [[…], …].',
+        ) from error
+    with Endpoint(options.name) as endpoint:
+        # Rows become a request in the endpoint's own protocol, so that the answer is JSON again.
+        answer = endpoint.predict(text if isinstance(given, dict) else given)
+    if hasattr(answer, "tolist"):
+        answer = answer.tolist()
+    print(json.dumps(answer, indent=None if options.json else 2, ensure_ascii=False))
+
+
+def _stop(options: argparse.Namespace) -> None:
+    from kale_serve_lab.client.start import running
+
+    if options.name is not None:
+        Client().request(
+            "DELETE", f"/api/services/{quote(options.name, safe='')}", timeout_seconds=_STOP_SECONDS
+        )
+        _done(options, f"{options.name} is stopped; nothing of it is left.")
+        return
+    # To stop endpoints that outlived their daemon, a daemon must take them over first.
+    about = running() if not options.all else Client().request("GET", "/api/version")
+    if about is None:
+        _done(options, "The daemon is not running.")
+        return
+    Client(start=False).request("POST", "/api/stop", {"services": bool(options.all)})
+    _wait_for_end(about["pid"])
+    _done(options, "The daemon and all endpoints are stopped." if options.all else "The daemon is stopped.")
+
+
+def _wait_for_end(pid: int) -> None:
+    from kale_serve_lab.client.start import running
+
+    deadline = time.monotonic() + _STOP_SECONDS
+    # It is not our child, so its end can only be looked for.
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+        except OSError:
+            return
+        if (about := running()) is not None and about.get("pid") != pid:
+            return
+        time.sleep(0.05)
+    raise KaleServeError(
+        f"The daemon (pid {pid}) has not ended within {_STOP_SECONDS} s.", code="Timeout", subject=str(pid)
+    )
+
+
+def _done(options: argparse.Namespace, text: str) -> None:
+    if options.json:
+        _print_json({"ok": True})
+    else:
+        print(_safe(text))
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _table(head: list[str], rows: list[list[str]]) -> None:
+    cells = [head, *([_safe(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    for row in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _safe(text: str) -> str:
+    """The text without what would steer a terminal."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
+def _artifact(value: dict[str, Any] | None) -> str:
+    return f"{value['name']}:{value['version']}" if value else ""
+
+
+def _ago(milliseconds: int) -> str:
+    seconds = max(0, time.time() - milliseconds / 1000)
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit} ago"
+    return "just now"
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())
