@@ -11,6 +11,9 @@ export interface ISelection {
   label: string;
 }
 
+/** What the list of artifacts shows. */
+export type ArtifactType = 'kale.Model' | 'kale.Transformer' | 'kale.Dataset';
+
 /** The models that are listed, with what is needed to ask for more. */
 export interface IModelList {
   items: readonly IArtifact[];
@@ -33,11 +36,13 @@ export interface IKaleServeModel extends IObservableDisposable {
   /** Emitted for one endpoint whenever it has changed or gone (`service(key)` is then null). */
   readonly serviceChanged: ISignal<IKaleServeModel, IServiceKey>;
 
-  /** Models, newest first, filtered by `search`. */
+  /** Artifacts of `artifactType`, newest first, filtered by `search`. */
   readonly models: PanelState<IModelList>;
   readonly modelsChanged: ISignal<IKaleServeModel, void>;
   readonly search: string;
   setSearch(text: string): void;
+  readonly artifactType: ArtifactType;
+  setArtifactType(type: ArtifactType): void;
   loadMoreModels(): Promise<void>;
 
   /** The artifact whose lineage is shown. */

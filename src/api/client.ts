@@ -115,7 +115,12 @@ export class ApiClient {
   }
 
   /** Send a prediction as it is: `body` is the JSON of the protocol. */
-  async predict(key: IServiceKey, protocol: Protocol, body: string, signal?: AbortSignal): Promise<IPrediction> {
+  async predict(
+    key: IServiceKey,
+    protocol: Protocol,
+    body: string,
+    signal?: AbortSignal
+  ): Promise<IPrediction> {
     const model = encodeURIComponent(key.name);
     const call = protocol === 'v1' ? `v1/models/${model}:predict` : `v2/models/${model}/infer`;
     const path = `serving/${encodeURIComponent(key.namespace)}/${model}/${call}`;

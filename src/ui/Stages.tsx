@@ -11,7 +11,8 @@ export interface IStagesProps {
 
 /** Progress as a line of stages; the stage at work says how far it is, a failed one stays where it failed. */
 export function Stages({ stages, trans }: IStagesProps): JSX.Element {
-  const now = stages.find(stage => stage.state === 'failed') ?? stages.find(stage => stage.state === 'running');
+  const now =
+    stages.find(stage => stage.state === 'failed') ?? stages.find(stage => stage.state === 'running');
   return (
     <div className="jp-KaleServe-stages">
       <ol aria-label={trans.__('Stages')}>
@@ -29,7 +30,9 @@ export function Stages({ stages, trans }: IStagesProps): JSX.Element {
       </ol>
       {now && (now.message || now.seconds !== null) && (
         <p className="jp-KaleServe-sub">
-          {[now.message, now.seconds === null ? null : duration(now.seconds, trans)].filter(Boolean).join(' · ')}
+          {[now.message, now.seconds === null ? null : duration(now.seconds, trans)]
+            .filter(Boolean)
+            .join(' · ')}
         </p>
       )}
     </div>

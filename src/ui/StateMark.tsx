@@ -23,12 +23,12 @@ function shape(state: ServiceState): JSX.Element {
     case 'Ready':
       return <circle cx="5" cy="5" r="4" fill="currentColor" />;
     case 'Failed':
-      return <path d="M5 0.8 9.6 9H0.400Z" fill="currentColor" />;
+      return <path d="M5 0.8 9.6 9H0.4Z" fill="currentColor" />;
     case 'Updating':
       return (
         <g>
-          <circle cx="5" cy="5" r="3.500" fill="none" stroke="currentColor" />
-          <path d="M5 1.500A3.500 3.500 0 0 0 5 8.500Z" fill="currentColor" />
+          <circle cx="5" cy="5" r="3.5" fill="none" stroke="currentColor" />
+          <path d="M5 1.5A3.5 3.5 0 0 0 5 8.5Z" fill="currentColor" />
         </g>
       );
     case 'Deleting':
@@ -36,7 +36,15 @@ function shape(state: ServiceState): JSX.Element {
     case 'Pending':
     case 'Loading':
       return (
-        <circle cx="5" cy="5" r="3.500" fill="none" stroke="currentColor" strokeWidth="1.500" strokeDasharray="3 2" />
+        <circle
+          cx="5"
+          cy="5"
+          r="3.5"
+          fill="none"
+          stroke="currentColor"
+          strokeWidth="1.5"
+          strokeDasharray="3 2"
+        />
       );
   }
 }

@@ -33,7 +33,11 @@ export function StateView<T>(props: IStateViewProps<T>): JSX.Element {
       return (
         <>
           <p className="jp-KaleServe-stale" role="status" title={state.error.message}>
-            {trans.__('Last known at %1. %2', new Date(state.since).toLocaleTimeString(), state.error.message)}
+            {trans.__(
+              'Last known at %1. %2',
+              new Date(state.since).toLocaleTimeString(),
+              state.error.message
+            )}
           </p>
           {props.children(state.data)}
         </>

@@ -1,0 +1,52 @@
+import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+
+import type { IServiceKey } from '../api';
+
+/** `describedBy` of the commands on an endpoint. */
+export const ENDPOINT_ARGS = {
+  args: {
+    type: 'object',
+    properties: {
+      name: { type: 'string', description: 'The name of the endpoint' },
+      namespace: { type: 'string', description: 'Its namespace', default: 'default' }
+    },
+    required: ['name']
+  }
+};
+
+/** `describedBy` of the commands on an artifact. */
+export const ARTIFACT_ARGS = {
+  args: {
+    type: 'object',
+    properties: {
+      id: { type: 'number', description: 'The id of the artifact' },
+      label: { type: 'string', description: 'What to call it' }
+    },
+    required: ['id']
+  }
+};
+
+export const NO_ARGS = { args: { type: 'object', properties: {} } };
+
+/** The endpoint that a command is about; null where the arguments name none. */
+export function endpointOf(args: ReadonlyPartialJSONObject): IServiceKey | null {
+  const { name, namespace } = args;
+  if (typeof name !== 'string' || !name) {
+    return null;
+  }
+  return { name, namespace: typeof namespace === 'string' && namespace ? namespace : 'default' };
+}
+
+export interface IArtifactArgs {
+  id: number;
+  label: string;
+}
+
+/** The artifact that a command is about; null where the arguments name none. */
+export function artifactOf(args: ReadonlyPartialJSONObject): IArtifactArgs | null {
+  const { id, label } = args;
+  if (typeof id !== 'number') {
+    return null;
+  }
+  return { id, label: typeof label === 'string' && label ? label : String(id) };
+}
