@@ -54,6 +54,7 @@ class Model:
         self.artifact: dict[str, Any] | None = None
         self.seconds: dict[str, float] = {}
         self._version_asked = version
+        self._found = False
 
     def submit_artifact(self) -> Model:
         """Save, store, record and link it; returns itself. The same model again is the same artifact.
@@ -68,6 +69,8 @@ class Model:
             raise InvalidRequest("A Model has either a model or an artifact_uri, not both.", subject=self.name)
         framework = self._checked()
         began = time.perf_counter()
+        # A signature that was given is part of what is submitted; one that was found is only remembered with it.
+        given = self.signature is not None and not self._found
         signature = self._signature()
         model, class_name = self.model, type(self.model).__name__
         classes = features.classes(model)
@@ -81,6 +84,7 @@ class Model:
                 "classes": None if classes is None else list(classes),
                 "n_features": features.expected(model)[0],
                 "estimator_type": features.estimator_type(model),
+                **({"signature": signature.to_json()} if given and signature is not None else {}),
             })
             submission = Submission(self._body(
                 framework=framework,
@@ -93,6 +97,7 @@ class Model:
             ))
             submission.seconds["package"] = time.perf_counter() - began
             recorded = submission.send(folder)
+        self._found = not given
         self.signature, self.seconds = signature, submission.seconds
         self.model_type = framework
         self._record(recorded)
@@ -122,7 +127,7 @@ class Model:
 
     def _signature(self) -> Signature | None:
         given = self.signature
-        if given is None:
+        if given is None or self._found:
             return discovery.find_signature(
                 self.model, discovery.namespace_of_main(), discovery.executed_sources(),
             )
@@ -135,6 +140,8 @@ class Model:
     def _from_uri(self) -> dict[str, Any]:
         if self.artifact_uri is None:
             raise InvalidRequest("A Model needs a model or an artifact_uri.", subject=self.name)
+        if self.artifact_uri.startswith("kale-local://"):
+            return self._send_uri(self.artifact_uri, self.model_type, self.name or "model")
         uri = urlsplit(self.artifact_uri)
         if uri.scheme not in ("", "file"):
             raise InvalidRequest(
@@ -145,16 +152,20 @@ class Model:
         if not path.exists():
             raise InvalidRequest(f"There is nothing at the artifact_uri {path}.", subject=str(path))
         framework = self.model_type or _framework_of_files(path)
+        return self._send_uri(str(path), framework, self.name or kebab(path.stem))
+
+    def _send_uri(self, uri: str, framework: str | None, name: str) -> dict[str, Any]:
         signature = None if self.signature is None else capture.signature_from(self.signature)
         self.signature = signature
         return Submission(self._body(
-            name=self.name or kebab(path.stem),
-            artifact_uri=str(path),
+            name=name,
+            artifact_uri=uri,
             framework=framework,
             class_name=None,
             signature=None if signature is None else signature.to_json(),
             environment=environment(),
-            executable=framework == "sklearn",
+            # Only XGBoost's and LightGBM's own formats are known to run no code.
+            executable=framework not in ("xgboost", "lightgbm"),
             properties={},
             inputs=[],
         )).send()
@@ -162,7 +173,7 @@ class Model:
     def _body(self, **what: Any) -> dict[str, Any]:
         return {
             "type": self.TYPE,
-            "name": self.name or default_name(self.model),
+            "name": self.name or (None if self.model is None else default_name(self.model)),
             "version": self._version_asked,
             "description": self.description,
             "author": self.author,

@@ -6,7 +6,8 @@ import http.client
 import json
 import os
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Generator
 from contextlib import closing
 from typing import Any
 
@@ -14,6 +15,8 @@ from kale_serve_lab import paths
 from kale_serve_lab.client import answers
 from kale_serve_lab.errors import DaemonUnavailable
 
+# The daemon sends a heartbeat every 15 s.
+_SILENCE_SECONDS = 45
 _NOT_THERE = (FileNotFoundError, ConnectionRefusedError)
 
 
@@ -22,11 +25,13 @@ class UnixConnection(http.client.HTTPConnection):
 
     def __init__(self, path: str | os.PathLike[str], timeout: float | None) -> None:
         super().__init__("localhost", timeout=timeout)
+        # http.client forgets its own once an answer says that the connection ends with it.
+        self.socket: socket.socket | None = None
         self._path = os.fspath(path)
 
     def connect(self) -> None:
         """Raises `FileNotFoundError` or `ConnectionRefusedError` where nobody listens."""
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket = self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self.sock.settimeout(self.timeout)
             self.sock.connect(self._path)
@@ -58,7 +63,7 @@ class Client:
                 raise _went_away(call, error) from error
         return answers.decode(response.status, content, call)
 
-    def stream(self, path: str) -> Iterator[bytes]:
+    def stream(self, path: str) -> Generator[bytes, None, None]:
         """The parts of a streamed answer (logs) as they come; close the iterator to end it."""
         connection, response = self._open("GET", path, None, None)
         with closing(connection), closing(response):
@@ -70,20 +75,32 @@ class Client:
             except (OSError, http.client.HTTPException) as error:
                 raise _went_away(f"GET {path}", error) from error
 
-    def events(self, since: int, *, timeout_seconds: float = 45) -> Iterator[dict[str, Any]]:
-        """Each change after the sequence number `since`, until the iterator is closed.
+    def events(self, since: int, *, until: float | None = None) -> Generator[dict[str, Any], None, None]:
+        """Each change after the sequence number `since`, until the iterator is closed or `time.monotonic()` reaches `until`.
 
-        Raises `DaemonUnavailable` when nothing came for `timeout_seconds`, not even the heartbeat of every 15 s.
+        Raises `DaemonUnavailable` when the daemon goes away or not even its heartbeat comes.
         """
         path = f"/api/events?since={since}"
-        connection, response = self._open("GET", path, None, timeout_seconds)
+        connection, response = self._open("GET", path, None, _SILENCE_SECONDS)
         with closing(connection), closing(response):
             try:
                 if response.status >= 300:
                     answers.decode(response.status, response.read(), f"GET {path}")
-                while line := response.readline():
+                while True:
+                    left = _SILENCE_SECONDS if until is None else min(_SILENCE_SECONDS, until - time.monotonic())
+                    if left <= 0:
+                        return
+                    if connection.socket is not None:
+                        connection.socket.settimeout(left)
+                    line = response.readline()
+                    if not line:
+                        return
                     if line.strip():
                         yield json.loads(line)
+            except TimeoutError as error:
+                if until is not None and time.monotonic() >= until:
+                    return
+                raise _went_away(f"GET {path}", error) from error
             except (OSError, http.client.HTTPException, ValueError) as error:
                 raise _went_away(f"GET {path}", error) from error
 
