@@ -14,6 +14,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from kale_serve_lab.compat import install as _install_kale_names
+
 try:
     from kale_serve_lab._version import __version__
 except ImportError:  # a checkout that was never built
@@ -124,9 +126,4 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-try:
-    from kale_serve_lab.compat import install as _install_kale_names
-except ModuleNotFoundError:  # only our own package was put on a kernel's path, without the kale.* names
-    pass
-else:
-    _install_kale_names()
+_install_kale_names()

@@ -97,7 +97,7 @@ def test_an_unread_request_is_sent_again_once(front, endpoint, answer):
 
 
 def test_a_request_that_was_read_is_never_sent_again(front, endpoint):
-    front.run(lambda connection: front.read(connection))
+    front.run(front.read)
     with pytest.raises(errors.EndpointGone, match="ended before the answer"):
         endpoint.predict(X)
     assert len(front.requests) == 1
@@ -263,11 +263,11 @@ OK = b"HTTP/1.1 200 OK\r\n"
     (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", errors.UpstreamFailed, "does not speak HTTP"),
     (OK + b"Content-Length: 3\r\n\r\n[1]", errors.UpstreamFailed, "cannot be read"),
     (OK + b"Content-Length: 2\r\n\r\n{}", errors.UpstreamFailed, "cannot be read"),
-    (OK + b"Content-Length: 14\r\n\r\n{\"outputs\":[]}", errors.UpstreamFailed, "no outputs"),
+    (OK + b'Content-Length: 14\r\n\r\n{"outputs":[]}', errors.UpstreamFailed, "no outputs"),
     (OK + b"Content-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>", errors.Unauthorized, "web page"),
     (b"HTTP/1.1 302 Found\r\nLocation: /dex/auth\r\nContent-Length: 0\r\n\r\n", errors.Unauthorized, "redirects to /dex/auth"),
     (b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", errors.EndpointNotReady, "503"),
-    (b"HTTP/1.1 500 Oops\r\nContent-Length: 16\r\n\r\n{\"error\": \"why\"}", errors.PredictFailed, "why"),
+    (b'HTTP/1.1 500 Oops\r\nContent-Length: 16\r\n\r\n{"error": "why"}', errors.PredictFailed, "why"),
     (b"HTTP/1.1 403 No\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>", errors.Forbidden, "web page"),
 ])
 def test_answers_that_are_refused(front, endpoint, raw, error, words):
