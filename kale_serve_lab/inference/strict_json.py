@@ -20,11 +20,9 @@ _MAYBE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 def loads(body: bytes | bytearray | memoryview, what: str = "The body") -> Any:
     """The value of a JSON text; raises `InvalidInput` saying where it is wrong."""
     raw = bytes(body)
-    hooks: dict[str, Any] = {"parse_constant": _refuse_constant, "object_pairs_hook": _unique}
-    if _MAYBE_INFINITE.search(raw):
-        hooks["parse_float"] = _finite
+    decoder = _CAREFUL if _MAYBE_INFINITE.search(raw) else _FAST
     try:
-        value = json.loads(raw.decode("utf-8"), **hooks)
+        value = decoder.decode(raw.decode("utf-8"))
         if _MAYBE_SURROGATE.search(raw):
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except InvalidInput:
@@ -45,7 +43,7 @@ def dumps(value: Any, what: str = "The input") -> bytes:
     Null is what KServe's servers read as a missing number; a literal NaN is a syntax error to them.
     """
     try:
-        return json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode("utf-8")
+        return _ENCODER.encode(value).encode("utf-8")
     except RecursionError:
         raise InvalidInput(f"{what} is nested too deep.") from None
     except UnicodeError:
@@ -98,3 +96,9 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _bounded(text: str) -> str:
     return text if len(text) <= 120 else text[:117] + "..."
+
+
+# Made once: json.loads and json.dumps make new ones for each call with such options.
+_FAST = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique)
+_CAREFUL = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique, parse_float=_finite)
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, ensure_ascii=False)

@@ -11,6 +11,7 @@ import struct
 from array import array as packed
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
@@ -75,7 +76,7 @@ def from_array(name: str, values: Any) -> Tensor:
     if found.dtype.kind in "OUST":
         return _from_objects(name, found)
     try:
-        dtype = dtypes.v2_name(found.dtype)
+        dtype = _v2_name(found.dtype)
     except InvalidSignature as error:
         raise InvalidInput(
             f"{name}: values of type {found.dtype} cannot be sent.",
@@ -84,6 +85,11 @@ def from_array(name: str, values: Any) -> Tensor:
         ) from error
     native = np.ascontiguousarray(found, dtype=dtypes.NUMPY[dtype][0]).reshape(found.shape)
     return Tensor(name, dtype, tuple(found.shape), native)
+
+
+@lru_cache(maxsize=64)
+def _v2_name(dtype: Any) -> str:
+    return dtypes.v2_name(dtype)
 
 
 def from_json(name: str, dtype: str, shape: tuple[int, ...], data: Any, parameters: dict[str, Any] | None = None) -> Tensor:
