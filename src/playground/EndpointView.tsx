@@ -3,6 +3,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useEffect, useMemo, useState } from 'react';
 
 import type { IService, IServiceKey } from '../api';
+import { LogView } from '../logs/LogView';
 import { dataOf } from '../model/state';
 import type { IKaleServeModel } from '../tokens';
 import { StateMark } from '../ui/StateMark';
@@ -49,7 +50,7 @@ export function EndpointView({ model, endpoint, trans }: IEndpointViewProps): JS
   );
 }
 
-type TabId = 'overview' | 'test' | 'consume';
+type TabId = 'overview' | 'test' | 'consume' | 'logs';
 
 interface IEndpointProps {
   model: IKaleServeModel;
@@ -75,7 +76,8 @@ function Endpoint({ model, service, trans }: IEndpointProps): JSX.Element {
         tabs={[
           { id: 'overview', label: trans.__('Overview') },
           { id: 'test', label: trans.__('Test') },
-          { id: 'consume', label: trans.__('Consume') }
+          { id: 'consume', label: trans.__('Consume') },
+          { id: 'logs', label: trans.__('Logs') }
         ]}
         selected={tab}
         onSelect={setTab}
@@ -96,6 +98,7 @@ function Endpoint({ model, service, trans }: IEndpointProps): JSX.Element {
         {tab === 'consume' && (
           <ConsumeTab service={service} request={requestOf(shape, input)} dataDir={dataDir} trans={trans} />
         )}
+        {tab === 'logs' && <LogView model={model} serviceKey={service} trans={trans} />}
       </Tabs>
     </div>
   );

@@ -79,7 +79,7 @@ export function ServeForm(props: IServeFormProps): JSX.Element {
           </span>
         </span>
       </div>
-      <SampleRow choice={choice} values={values} set={set} trans={trans} />
+      <SampleRow choice={choice} values={values} notes={notes} set={set} trans={trans} />
       {offer.transformers.length > 0 && (
         <FormRow label={trans.__('Transformer')} field="transformer" notes={notes}>
           {(id, describedBy) => (
@@ -245,9 +245,10 @@ function EndpointRow({
 function SampleRow({
   choice,
   values,
+  notes,
   set,
   trans
-}: Omit<IPartProps, 'notes'> & { choice: IModelChoice }): JSX.Element {
+}: IPartProps & { choice: IModelChoice }): JSX.Element {
   if (choice.candidates.length === 0) {
     return (
       <div className="jp-KaleServe-row">
@@ -261,12 +262,13 @@ function SampleRow({
     );
   }
   return (
-    <FormRow label={trans.__('Sample')}>
-      {id => (
+    <FormRow label={trans.__('Sample')} field="sample" notes={notes}>
+      {(id, describedBy) => (
         <>
           <select
             id={id}
             className="jp-KaleServe-short"
+            aria-describedby={describedBy}
             value={values.sample}
             onChange={event => set({ sample: event.target.value })}
           >

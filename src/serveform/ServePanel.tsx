@@ -152,8 +152,7 @@ function FormStep(props: IFormStepProps): JSX.Element {
   const question = JSON.stringify(request);
   const isSubmitted = choice.artifact !== null;
   useEffect(() => {
-    // A model that is still only in the kernel cannot be looked into by the server; serving it will.
-    if (!isSubmitted || local.some(note => note.severity === 'error')) {
+    if (local.some(note => note.severity === 'error')) {
       setFindings([]);
       return;
     }
@@ -164,7 +163,10 @@ function FormStep(props: IFormStepProps): JSX.Element {
         reason => {
           const { code, message, hint } = errorBody(reason);
           if (isWanted) {
-            setFindings([{ code, severity: 'error', field: null, message, fix: hint ?? null }]);
+            // Of a model that is still only in the kernel the server knows nothing; serving it will tell.
+            setFindings(
+              isSubmitted ? [{ code, severity: 'error', field: null, message, fix: hint ?? null }] : []
+            );
           }
         }
       );

@@ -2,9 +2,10 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { IFinding, IService } from '../api';
+import { endpointName, LONGEST_NAME } from './offer';
 import type { IModelChoice, IServeValues } from './offer';
 
-export type FieldName = 'model' | 'name' | 'version' | 'endpoint' | 'transformer';
+export type FieldName = 'model' | 'name' | 'version' | 'endpoint' | 'sample' | 'transformer';
 
 export interface INote {
   field: FieldName | null;
@@ -13,7 +14,7 @@ export interface INote {
   fix: string | null;
 }
 
-const ENDPOINT_NAME = /^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$/;
+const ENDPOINT_NAME = /^[a-z]([-a-z0-9]*[a-z0-9])?$/;
 
 /** What is wrong by looks alone; the server's preflight knows the rest. */
 export function localNotes(
@@ -47,13 +48,24 @@ export function localNotes(
       });
     }
   }
+  if (choice.variable !== null && values.sample === '') {
+    notes.push({
+      field: 'sample',
+      severity: 'warning',
+      message: trans.__('Without a sample, ready only means that the model has loaded.'),
+      fix: null
+    });
+  }
   if (values.mode === 'new') {
     const name = values.endpoint.trim();
-    if (!ENDPOINT_NAME.test(name)) {
+    if (!ENDPOINT_NAME.test(name) || name.length > LONGEST_NAME) {
       refuse(
         'endpoint',
-        trans.__('Lower case letters, digits and dashes, a letter first, at most 63.'),
-        name === '' ? null : trans.__('It becomes part of a host name.')
+        trans.__(
+          'Small letters, digits and hyphens, a letter first, no hyphen last, at most %1.',
+          LONGEST_NAME
+        ),
+        name === '' ? null : trans.__('Try %1.', endpointName(name))
       );
     } else if (services.some(service => service.name === name)) {
       refuse(

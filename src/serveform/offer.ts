@@ -108,16 +108,20 @@ export function offerOfArtifact(artifact: IArtifact, transformers: IArtifact[]):
   };
 }
 
-/** Lower case letters, digits and dashes, beginning with a letter: what a host name can be. */
-export function endpointName(name: string): string {
-  const plain = name
+/** `{name}-{namespace}` is a label of a host name, which has 63 characters. */
+export const LONGEST_NAME = 63 - '-default'.length;
+
+/** The nearest name that an endpoint can have, by the daemon's rule: `Breast Cancer (RF)` gives `breast-cancer-rf`. */
+export function endpointName(text: string): string {
+  const plain = text
     .normalize('NFKD')
+    .replace(/[^\x20-\x7e]/g, '')
+    .replace(/([a-z0-9])([A-Z])/g, '$1-$2')
     .toLowerCase()
     .replace(/[^a-z0-9]+/g, '-')
-    .replace(/^[^a-z]+/, '')
-    .slice(0, 50)
-    .replace(/-+$/, '');
-  return plain || 'model';
+    .replace(/^-+|-+$/g, '');
+  const name = plain === '' ? 'model' : /^[a-z]/.test(plain) ? plain : `m-${plain}`;
+  return name.slice(0, LONGEST_NAME).replace(/-+$/, '');
 }
 
 /** Everything filled in for one of the models: the next revision where its endpoint is there already. */

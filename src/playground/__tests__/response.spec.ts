@@ -1,0 +1,72 @@
+import type { JSONValue } from '@lumino/coreutils';
+
+import { readAnswer, showPercent, showValue } from '../response';
+import { tumour } from './fixtures';
+
+const v2 = {
+  outputs: [
+    { name: 'predict', datatype: 'BYTES', shape: [1], data: ['benign'] },
+    { name: 'predict_proba', datatype: 'FP64', shape: [1, 2], data: [0.029, 0.971] }
+  ]
+};
+
+describe('readAnswer', () => {
+  it('shows v2 probabilities as bars by class, the most likely first', () => {
+    expect(readAnswer(v2, tumour)).toEqual({
+      columns: ['predict', 'predict_proba[malignant]', 'predict_proba[benign]'],
+      rows: [['benign', '0.029', '0.971']],
+      bars: [
+        [
+          { label: 'benign', probability: 0.971 },
+          { label: 'malignant', probability: 0.029 }
+        ]
+      ],
+      summary: 'benign · 97.1 %'
+    });
+  });
+
+  it('reads v1 to the same', () => {
+    const v1 = { predictions: ['benign'], outputs: { predict_proba: [[0.029, 0.971]] } };
+    expect(readAnswer(v1, tumour)).toEqual(readAnswer(v2, tumour));
+  });
+
+  it('has a table and no bars for a regression of several rows', () => {
+    const answer = readAnswer({ predictions: [1.5, 2.25] }, null);
+    expect(answer).toEqual({ columns: ['predict'], rows: [['1.5'], ['2.25']], bars: null, summary: '2 × 1' });
+  });
+
+  it('numbers the classes that have no label', () => {
+    const answer = readAnswer(v2, null);
+    expect(answer?.bars?.[0].map(bar => bar.label)).toEqual(['1', '0']);
+  });
+
+  it.each<JSONValue>([null, 'text', [1, 2], { anything: 1 }, { outputs: [] }])(
+    'leaves %j to the JSON view',
+    answer => {
+      expect(readAnswer(answer, tumour)).toBeNull();
+    }
+  );
+
+  it('survives an answer without rows', () => {
+    const empty = { outputs: [{ name: 'predict', datatype: 'FP64', shape: [0], data: [] }] };
+    expect(readAnswer(empty, tumour)).toMatchObject({ rows: [], bars: null });
+  });
+});
+
+describe('numbers', () => {
+  it('are short and do not claim more than they know', () => {
+    expect([1, 0.1 + 0.2, 1234567.891, 0.00001234567].map(showValue)).toEqual([
+      '1',
+      '0.3',
+      '1234570',
+      '1.23457e-5'
+    ]);
+    expect([0, 0.0001, 0.971, 0.99999, 1].map(showPercent)).toEqual([
+      '0.0 %',
+      '< 0.1 %',
+      '97.1 %',
+      '> 99.9 %',
+      '100.0 %'
+    ]);
+  });
+});

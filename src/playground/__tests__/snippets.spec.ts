@@ -1,0 +1,53 @@
+import { requestBody } from '../request';
+import { curlCall, pythonCall, pythonLiteral } from '../snippets';
+import { mixed, service, texts, tumour } from './fixtures';
+
+describe('pythonCall', () => {
+  it('is a data frame where the columns have names', () => {
+    const code = pythonCall(service({ signature: mixed }), [[42, 1.5, 'Bern', true]], {});
+    expect(code).toBe(
+      [
+        'import pandas as pd',
+        'from kale_serve_lab import Endpoint',
+        '',
+        'endpoint = Endpoint("tumour")',
+        'rows = pd.DataFrame({',
+        '    "age": [42],',
+        '    "income": [1.5],',
+        '    "city": ["Bern"],',
+        '    "member": [True],',
+        '})',
+        'endpoint.predict(rows)',
+        ''
+      ].join('\n')
+    );
+  });
+
+  it('is the rows where they have none, and the whole request where it is not for this signature', () => {
+    expect(pythonCall(service({ signature: texts }), [['good']], {})).toContain('endpoint.predict(["good"])');
+    expect(pythonCall(service({ signature: { ...tumour, named: false } }), [[1, 2, 3]], {})).toContain(
+      'predict([[1, 2, 3]])'
+    );
+    expect(pythonCall(service(), null, { a: null })).toContain('endpoint.predict({"a": None})');
+  });
+});
+
+it('writes JSON values as Python', () => {
+  expect(pythonLiteral({ a: [true, false, null, 1.5, 'l\u2019a "b"\n'] })).toBe(
+    '{"a": [True, False, None, 1.5, "l’a \\"b\\"\\n"]}'
+  );
+});
+
+describe('curlCall', () => {
+  it('quotes for the shell and reads the token from its file', () => {
+    const body = requestBody(texts, 'v2', [["it's"]], null);
+    const code = curlCall(service(), "/home/o'neil/data", body);
+    expect(code).toContain("curl 'http://127.0.0.1:8787/serving/default/tumour/v2/models/tumour/infer'");
+    expect(code).toContain(`Bearer $(cat '/home/o'\\''neil/data/token')`);
+    expect(code).toContain(`it'\\''s`);
+  });
+
+  it('calls v1 by its own path', () => {
+    expect(curlCall(service({ protocol: 'v1' }), null, {})).toContain('/v1/models/tumour:predict');
+  });
+});
