@@ -30,6 +30,7 @@ class InputReader:
         self._categorical = categorical
         self._columns: Any = None
         self._pandas: Any = None
+        self._kinds = {} if signature is None else _kinds(signature)
         if signature is not None and signature.layout == "columns" and signature.named:
             import pandas as pd
 
@@ -89,13 +90,13 @@ class InputReader:
                 return self._matrix(tensors.from_json("instances", signature.one_dtype, shape, listed).data)
             except InvalidInput:
                 pass  # once more by columns: the user wants to know which one
-        columns = [_values(spec, [row[index] for row in listed]) for index, spec in enumerate(specs)]
+        columns = [self._values(spec, [row[index] for row in listed]) for index, spec in enumerate(specs)]
         return self._table(columns)
 
     def _from_matrix(self, given: Tensor) -> Any:
         assert self._signature is not None
         specs = self._signature.inputs
-        if len(given.shape) == 1 and len(given.shape) and given.shape[0] == len(specs):
+        if len(given.shape) == 1 and given.shape[0] == len(specs):
             raise InvalidInput(
                 f"{given.name}: one row is a tensor of shape [1, {len(specs)}], not [{given.shape[0]}].",
                 subject=given.name,
@@ -131,6 +132,13 @@ class InputReader:
         specs = self._signature.inputs
         if not len(columns[0]):
             raise InvalidInput("The request has no rows.")
+        for index, spec in enumerate(specs):
+            if spec.name in self._kinds:
+                typed = np.empty(len(columns[index]), dtype=object)
+                typed[:] = [
+                    _of_kind(self._kinds[spec.name], text, spec.name) for text in columns[index].tolist()
+                ]
+                columns[index] = typed
         if self._columns is None:
             kinds = {column.dtype for column in columns}
             if object in kinds and len(kinds) > 1:
@@ -145,11 +153,17 @@ class InputReader:
         return frame
 
     def _category(self, spec: TensorSpec, column: NDArray[Any]) -> Any:
-        known = list(spec.categories or ())
+        kind = self._kinds.get(spec.name, str)
+        known = [_of_kind(kind, text, spec.name) for text in spec.categories or ()]
         seen = set(known)
         # A category that the sample did not show is for the model to judge.
-        known += sorted({value for value in column.tolist() if isinstance(value, str) and value not in seen})
+        known += sorted({value for value in column.tolist() if isinstance(value, kind) and value not in seen})
         return self._pandas.Categorical(column, categories=known)
+
+    def _values(self, spec: TensorSpec, values: list[Any]) -> NDArray[Any]:
+        if spec.name in self._kinds:
+            values = [str(value) if isinstance(value, int | float) else value for value in values]
+        return tensors.from_json(spec.name, spec.dtype, (len(values),), values).array
 
     def _tensor_rows(self, given: Sequence[Any], spec: TensorSpec) -> Any:
         shape = _nested_shape(given)
@@ -220,8 +234,31 @@ def _check_rows(given: Sequence[Any], specs: Sequence[TensorSpec]) -> None:
             )
 
 
-def _values(spec: TensorSpec, values: list[Any]) -> NDArray[Any]:
-    return tensors.from_json(spec.name, spec.dtype, (len(values),), values).array
+def _kinds(signature: Signature) -> dict[str, type]:
+    """Columns that travel as texts and are none: categories that are numbers, as the example shows them."""
+    found: dict[str, type] = {}
+    if signature.layout != "columns":
+        return found
+    for index, spec in enumerate(signature.inputs):
+        if spec.dtype == dtypes.BYTES:
+            shown = (
+                row[index]
+                for row in signature.input_example or ()
+                if isinstance(row, list) and index < len(row)
+            )
+            kind = type(next((value for value in shown if value is not None), ""))
+            if kind in (bool, int, float):
+                found[spec.name] = kind
+    return found
+
+
+def _of_kind(kind: type, text: Any, name: str) -> Any:
+    if not isinstance(text, str) or kind is str:
+        return text
+    try:
+        return {"True": True, "False": False}[text] if kind is bool else kind(text)
+    except (KeyError, ValueError):
+        raise InvalidInput(f"{name}: {text[:40]!r} is no {kind.__name__}.", subject=name) from None
 
 
 def _column(tensor: Tensor, spec: TensorSpec) -> NDArray[Any]:

@@ -68,15 +68,22 @@ def signature_of(X) -> Signature:
             )
             for name, dtype in X.dtypes.items()
         ]
-        return Signature(layout="columns", named=True, inputs=specs)
+        example = [[getattr(value, "item", lambda v=value: v)() for value in X.iloc[0].tolist()]]
+        return Signature(layout="columns", named=True, inputs=specs, input_example=example)
     return Signature(
-        layout="columns", named=False, inputs=[TensorSpec(f"x{i}", V2[str(X.dtype)]) for i in range(X.shape[1])]
+        layout="columns",
+        named=False,
+        inputs=[TensorSpec(f"x{i}", V2[str(X.dtype)]) for i in range(X.shape[1])],
     )
 
 
 def case(framework, model, X, *names, about=None, predict=None) -> Case:
     rows = X[:7]
-    outputs = {name: getattr(model, name)(rows) for name in names} if predict is None else {"predict": predict(rows)}
+    outputs = (
+        {name: getattr(model, name)(rows) for name in names}
+        if predict is None
+        else {"predict": predict(rows)}
+    )
     cls = type(model)
     about = about or {
         "class_name": cls.__name__,
@@ -127,7 +134,9 @@ def sklearn_frame_classifier():
 def sklearn_float32_regressor():
     X, y, _ = iris()
     X = X.astype("float32")
-    return case("sklearn", RandomForestRegressor(5, random_state=0).fit(X[:, :3], X[:, 3]), X[:, :3], "predict")
+    return case(
+        "sklearn", RandomForestRegressor(5, random_state=0).fit(X[:, :3], X[:, 3]), X[:, :3], "predict"
+    )
 
 
 def sklearn_two_targets():
@@ -137,8 +146,12 @@ def sklearn_two_targets():
 
 def sklearn_mixed_pipeline():
     X, y = mixed()
-    columns = ColumnTransformer([("city", OneHotEncoder(), ["city"]), ("numbers", StandardScaler(), ["age", "income"])])
-    return case("sklearn", make_pipeline(columns, LogisticRegression()).fit(X, y), X, "predict", "predict_proba")
+    columns = ColumnTransformer(
+        [("city", OneHotEncoder(), ["city"]), ("numbers", StandardScaler(), ["age", "income"])]
+    )
+    return case(
+        "sklearn", make_pipeline(columns, LogisticRegression()).fit(X, y), X, "predict", "predict_proba"
+    )
 
 
 def sklearn_multi_output():
@@ -151,7 +164,9 @@ def xgb_classifier():
     from xgboost import XGBClassifier
 
     X, y = cancer()
-    return case("xgboost", XGBClassifier(n_estimators=5, random_state=0).fit(X, y), X, "predict", "predict_proba")
+    return case(
+        "xgboost", XGBClassifier(n_estimators=5, random_state=0).fit(X, y), X, "predict", "predict_proba"
+    )
 
 
 def xgb_multiclass_array():
@@ -206,7 +221,12 @@ def lgbm_regressor():
 
     X, _, _ = iris()
     X = pd.DataFrame(X, columns=["a", "b", "c", "d"])
-    return case("lightgbm", LGBMRegressor(n_estimators=5, verbose=-1).fit(X[["a", "b", "c"]], X.d), X[["a", "b", "c"]], "predict")
+    return case(
+        "lightgbm",
+        LGBMRegressor(n_estimators=5, verbose=-1).fit(X[["a", "b", "c"]], X.d),
+        X[["a", "b", "c"]],
+        "predict",
+    )
 
 
 def lgbm_booster():
@@ -224,14 +244,32 @@ def lgbm_booster():
     )
 
 
+def categories():
+    X, y = mixed()
+    # Categories that are numbers travel as texts and must be numbers again for the model.
+    year = np.random.default_rng(2).integers(2020, 2024, len(X))
+    X = X.assign(city=X.city.astype("category"), year=pd.Series(year).astype("category"))
+    y = y ^ (X.city.to_numpy() == "東京") ^ (year == 2021)
+    return X, y
+
+
 def lgbm_categories():
     from lightgbm import LGBMClassifier
 
-    X, y = mixed()
-    X = X.assign(city=X.city.astype("category"), year=(X.age % 4 + 2020).astype("category"))
-    y = y ^ (X.city.to_numpy() == "東京") ^ (X.year.to_numpy() == 2021)
-    model = LGBMClassifier(n_estimators=10, min_child_samples=2, verbose=-1).fit(X, y)
+    X, y = categories()
+    model = LGBMClassifier(
+        n_estimators=10, min_child_samples=2, min_data_per_group=1, cat_smooth=0, verbose=-1
+    ).fit(X, y)
+    assert model.feature_importances_[-1], "the model must look at the year"
     return case("lightgbm", model, X, "predict", "predict_proba")
+
+
+def xgb_categories():
+    from xgboost import XGBClassifier
+
+    X, y = categories()
+    model = XGBClassifier(n_estimators=5, enable_categorical=True).fit(X, y)
+    return case("xgboost", model, X, "predict", "predict_proba")
 
 
 CASES = [
@@ -250,4 +288,5 @@ CASES = [
     lgbm_regressor,
     lgbm_booster,
     lgbm_categories,
+    xgb_categories,
 ]

@@ -33,13 +33,20 @@ def same(answer, own):
 
 
 def plain_rows(rows):
-    return json.loads(json.dumps(rows.astype(object).to_numpy().tolist() if isinstance(rows, pd.DataFrame) else rows.tolist()))
+    return json.loads(
+        json.dumps(
+            rows.astype(object).to_numpy().tolist() if isinstance(rows, pd.DataFrame) else rows.tolist()
+        )
+    )
 
 
 def columns(case):
     if isinstance(case.rows, pd.DataFrame):
         return [
-            tensors.from_array(spec.name, case.rows[spec.name].astype(str if spec.dtype == "BYTES" else case.rows[spec.name].dtype))
+            tensors.from_array(
+                spec.name,
+                case.rows[spec.name].astype(str if spec.dtype == "BYTES" else case.rows[spec.name].dtype),
+            )
             for spec in case.signature.inputs
         ]
     return [tensors.from_array(spec.name, case.rows[:, i]) for i, spec in enumerate(case.signature.inputs)]
@@ -111,7 +118,9 @@ def test_metadata_lists_the_tensors_that_travel(served):
     case, server = served
     inputs = server.request("GET", "/v2/models/iris").json["inputs"]
     if case.signature.one_dtype is not None:
-        assert [(item["name"], item["shape"]) for item in inputs] == [("input-0", [-1, len(case.signature.inputs)])]
+        assert [(item["name"], item["shape"]) for item in inputs] == [
+            ("input-0", [-1, len(case.signature.inputs)])
+        ]
     else:
         assert [item["name"] for item in inputs] == [spec.name for spec in case.signature.inputs]
 
