@@ -79,17 +79,9 @@ def daemon_socket() -> Path:
 def front_socket(namespace: str, name: str) -> Path:
     """The socket where predictions for a service arrive, whatever its revision."""
     key = hashlib.sha256(f"{namespace}/{name}".encode()).hexdigest()[:16]
-    return socket_path("f", key)
-
-
-def socket_path(kind: str, key: str) -> Path:
-    """The socket `<kind>/<key>.sock`; kinds are f (front), r (revision) and c (control), keys at most 16 characters."""
-    folder = runtime_dir() / kind
+    folder = runtime_dir() / "f"
     folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / f"{key}.sock"
-    if len(os.fsencode(path)) > MAX_SOCKET_PATH:
-        raise UnsafePath(f"The socket path {path} is longer than {MAX_SOCKET_PATH} bytes.", subject=str(path))
-    return path
+    return folder / f"{key}.sock"
 
 
 def _runtime_path(key: str) -> Path:

@@ -37,8 +37,9 @@ class _Stale(Exception):  # noqa: N818
 
 
 class _Connection:
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, place: tuple[int, int, int] | None) -> None:
         self.sock = sock
+        self.place = place
         self.reader = Reader(sock)
         self.pid = os.getpid()
         self.poll = select.poll()
@@ -156,23 +157,40 @@ class Transport:
 
     def _kept(self) -> _Connection | None:
         connection: _Connection | None = getattr(self._local, "connection", None)
-        if connection is not None and connection.ended():
+        if connection is not None and (connection.ended() or self._moved(connection)):
             self._drop(connection)
             return None
         return connection
+
+    def _moved(self, connection: _Connection) -> bool:
+        # The old revision would still answer this connection; after the switch its answers are wrong.
+        place = self._place()
+        return place is not None and place != connection.place
+
+    def _place(self) -> tuple[int, int, int] | None:
+        """What tells the socket at the path from its successor, whose inode may be a used one."""
+        if not isinstance(self.address, str):
+            return None
+        try:
+            found = os.stat(self.address)  # noqa: PTH116 (pathlib takes three times as long, for each request)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino, found.st_ctime_ns
 
     def _drop(self, connection: _Connection) -> None:
         connection.sock.close()
         self._local.connection = None
 
     def _open(self, timeout: float) -> _Connection:
+        # Before connecting: a switch in between is then seen as one at the next request.
+        place = self._place()
         try:
             sock = self._connect(timeout)
         except TimeoutError:
             raise Timeout(f"No connection within {timeout:g} s.") from None
         except OSError as error:
             raise CannotConnect(error.strerror or str(error)) from error
-        connection = _Connection(sock)
+        connection = _Connection(sock, place)
         self._all.add(connection)
         self._local.connection = connection
         return connection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
@@ -42,7 +43,8 @@ X = np.ones((1, 2))
 def several(front, count, raw):
     def script(connection):
         for _ in range(count):
-            front.read(connection)
+            if front.read(connection) is None:
+                return
             connection.sendall(raw)
 
     return script
@@ -58,7 +60,6 @@ def test_a_connection_is_kept(front, endpoint, answer):
 def test_a_dead_kept_connection_is_noticed_before_sending(front, endpoint, answer):
     front.run(front.answer(reply(answer)), front.answer(reply(answer, (8,))))
     assert endpoint.predict(X).tolist() == [7]
-    front.listener.getsockname()
     kept = next(iter(endpoint._service()[1]._all))
     kept.poll.poll(10_000)
     assert endpoint.predict(X).tolist() == [8]
@@ -72,6 +73,23 @@ def test_the_front_socket_may_move_to_a_new_revision(front, endpoint, scripted, 
     os.rename(home / "new.sock", front.address)
     new.run(new.answer(reply(answer, (9,))))
     assert endpoint.predict(X).tolist() == [9]
+
+
+def test_after_the_switch_the_old_revision_is_not_asked_again(front, endpoint, scripted, answer, home):
+    front.run(several(front, 2, reply(answer)))
+    new = scripted(home / "new.sock")
+    new.run(new.answer(reply(answer, (9,))))
+    assert endpoint.predict(X).tolist() == [7]
+    os.rename(home / "new.sock", front.address)
+    assert endpoint.predict(X).tolist() == [9]
+    assert len(front.requests) == 1
+
+
+def test_a_kept_connection_outlives_its_path(front, endpoint, answer):
+    front.run(several(front, 2, reply(answer)))
+    endpoint.predict(X)
+    os.unlink(front.address)
+    assert endpoint.predict(X).tolist() == [7]
 
 
 def test_a_new_revisions_signature_is_learned_from_its_answer(front, endpoint, registry, answer):
@@ -284,3 +302,21 @@ def test_a_length_is_not_believed_before_the_bytes_come(front, endpoint):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 100_000_000
+
+
+def test_before_a_transformer_the_models_signature_says_nothing(front, registry, answer):
+    columns = {"layout": "columns", "inputs": [{"name": "x0", "dtype": "FP64"}]}
+    registry.serve("iris", protocol="v1", signature=columns, transformer={"signature": None})
+    front.run(several(front, 5, answer({"predictions": [7]})), several(front, 1, answer({"label": "good"})))
+    with Endpoint("iris") as endpoint:
+        assert endpoint.signature is None
+        assert endpoint.predict(["a text"]) == [7]
+        assert endpoint.predict(np.array([[1.0, 2.0]])).tolist() == [7]
+        assert endpoint.predict({"anything": [1]}) == {"predictions": [7]}
+        assert endpoint.predict('{"instances": "x"}') == {"predictions": [7]}
+        assert endpoint.predict({"inputs": [1]}) == {"predictions": [7]}
+        endpoint.close()
+        assert endpoint.predict(["a text"]) == {"label": "good"}
+    assert [json.loads(body) for _, body in front.requests[:4]] == [
+        {"instances": ["a text"]}, {"instances": [[1.0, 2.0]]}, {"anything": [1]}, {"instances": "x"},
+    ]
