@@ -19,7 +19,7 @@ class Backend(Protocol):
     async def apply(self, service: InferenceService) -> None:
         """Ask for this revision; accepted and durable when it returns. Of several, the highest revision is meant.
 
-        Raises `Conflict` where the revision is older than what is asked already, or the service is being deleted.
+        An older revision than the one that is asked already changes nothing. Raises `Conflict` while it is being deleted.
         """
 
     async def delete(self, key: ServiceKey) -> None:

@@ -15,8 +15,6 @@ class Runtime:
     formats: tuple[str, ...]
     protocols: tuple[str, ...]
     priority: int
-    # What a parked interpreter imports before it is asked to serve, by format.
-    imports: dict[str, tuple[str, ...]]
 
 
 RUNTIMES: tuple[Runtime, ...] = (
@@ -25,11 +23,6 @@ RUNTIMES: tuple[Runtime, ...] = (
         formats=("sklearn", "xgboost", "lightgbm"),
         protocols=("v1", "v2"),
         priority=1,
-        imports={
-            "sklearn": ("numpy", "joblib", "sklearn", "sklearn.linear_model", "sklearn.ensemble", "sklearn.pipeline"),
-            "xgboost": ("numpy", "xgboost"),
-            "lightgbm": ("numpy", "lightgbm"),
-        },
     ),
 )
 

@@ -1,0 +1,180 @@
+"""The local backend: one `Service` a name, and the two things that no event tells (a stopped process, a growing log)."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+from kale_serve_lab import paths
+from kale_serve_lab.backends.local import logs, procs, records
+from kale_serve_lab.backends.local.parked import ParkedPool
+from kale_serve_lab.backends.local.records import Record
+from kale_serve_lab.backends.local.service import BACKOFF_SECONDS, Service, Surroundings
+from kale_serve_lab.errors import Conflict, EndpointNotFound
+from kale_serve_lab.serving.types import InferenceService, Observed, ServiceKey
+
+# Two looks find a stopped process within 8 s.
+LOOK_SECONDS = 4.0
+FOLLOW_SECONDS = 0.25
+
+
+class LocalBackend:
+    """`Backend` on this machine. To be made and used in the event loop of the main thread.
+
+    `sdk_path` is the folder with a link to our package, for interpreters that lack it; `python` runs artifacts that name
+    no interpreter.
+    """
+
+    target = "local"
+
+    def __init__(
+        self,
+        *,
+        sdk_path: Path | None = None,
+        python: str = sys.executable,
+        backoff: tuple[float, ...] = BACKOFF_SECONDS,
+    ) -> None:
+        data = paths.data_dir()
+        self._services: dict[ServiceKey, Service] = {}
+        self._services_dir = data / "services"
+        self._logs_dir = data / "logs"
+        self._sdk_path = sdk_path
+        self._python = python
+        self._backoff = backoff
+        self._around: Surroundings | None = None
+        self._changed: Callable[[ServiceKey], None] = lambda _: None
+        self._looking: asyncio.Task[None] | None = None
+
+    async def start(self, changed: Callable[[ServiceKey], None]) -> None:
+        """See `Backend`."""
+        for folder in (self._services_dir, self._logs_dir):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._changed = changed
+        self._around = Surroundings(
+            services_dir=self._services_dir,
+            logs_dir=self._logs_dir,
+            sdk_path=self._sdk_path,
+            python=self._python,
+            pool=ParkedPool(procs.server_environment(self._sdk_path, {}), self._logs_dir / "parked.log"),
+            backoff=self._backoff,
+        )
+        found = [Service(record, self._around, self._on_change) for record in records.read_all(self._services_dir)]
+        await asyncio.gather(*(service.adopt() for service in found))
+        for service in found:
+            self._services[service.key] = service
+            service.run()
+            self._changed(service.key)
+        self._looking = asyncio.get_running_loop().create_task(self._look())
+
+    async def apply(self, service: InferenceService) -> None:
+        """See `Backend`."""
+        assert self._around is not None
+        there = self._services.get(service.key)
+        if there is None:
+            record = Record(service, procs.boot_id(), specs={service.revision: service})
+            there = self._services[service.key] = Service(record, self._around, self._on_change)
+            records.write(self._services_dir, record, durable=True)
+            there.run()
+            self._changed(service.key)
+            return
+        if there.record.deleting:
+            raise Conflict(
+                f"{service.key.name} is being deleted.", subject=service.key.name, hint="Wait a moment and try again."
+            )
+        there.ask(service)
+
+    async def delete(self, key: ServiceKey) -> None:
+        """See `Backend`."""
+        await self._find(key).delete()
+
+    def observed(self, key: ServiceKey) -> Observed | None:
+        """See `Backend`."""
+        service = self._services.get(key)
+        return None if service is None else service.observed
+
+    def desired(self, key: ServiceKey) -> InferenceService | None:
+        """See `Backend`."""
+        service = self._services.get(key)
+        return None if service is None else service.desired
+
+    def keys(self) -> list[ServiceKey]:
+        """See `Backend`."""
+        return sorted(self._services)
+
+    async def logs(
+        self,
+        key: ServiceKey,
+        *,
+        component: str | None = None,
+        revision: int | None = None,
+        tail: int = 200,
+        follow: bool = False,
+    ) -> AsyncIterator[str]:
+        """See `Backend`."""
+        service = self._find(key)
+        name = "transformer" if component == "transformer" else "predictor"
+        number = service.desired.revision if revision is None else revision
+        path = service.log_path(name, number)
+        lines = logs.tail(path, tail)
+        position = _size(path)
+        if lines:
+            yield "\n".join(lines) + "\n"
+        while follow and not service.gone.is_set():
+            # A file has no event that asyncio could await.
+            try:
+                await asyncio.wait_for(service.gone.wait(), FOLLOW_SECONDS)
+            except asyncio.TimeoutError:
+                pass
+            size = _size(path)
+            if size < position:
+                position = 0  # it was bounded
+            if size > position:
+                with path.open("rb") as file:
+                    file.seek(position)
+                    data = file.read(1 << 20)
+                position += len(data)
+                yield data.decode(errors="replace")
+
+    async def close(self, *, stop_services: bool) -> None:
+        """See `Backend`."""
+        if stop_services:
+            await asyncio.gather(*(service.delete() for service in list(self._services.values())))
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+        for service in list(self._services.values()):
+            await service.let_go()
+        if self._around is not None:
+            self._around.pool.close()
+
+    def _find(self, key: ServiceKey) -> Service:
+        service = self._services.get(key)
+        if service is None:
+            raise EndpointNotFound(
+                f"There is no endpoint {key.name}.", subject=key.name, hint="`kale-serve list` shows those that are there."
+            )
+        return service
+
+    def _on_change(self, key: ServiceKey) -> None:
+        service = self._services.get(key)
+        if service is not None and service.gone.is_set():
+            del self._services[key]
+        self._changed(key)
+
+    async def _look(self) -> None:
+        stopped: dict[ServiceKey, set[int]] = {}
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            for key, service in list(self._services.items()):
+                stopped[key] = service.end_stopped(stopped.get(key, set()))
+                for path in service.live_logs():
+                    logs.bound(path)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
