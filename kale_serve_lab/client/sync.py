@@ -18,6 +18,7 @@ from kale_serve_lab.errors import DaemonUnavailable
 # The daemon sends a heartbeat every 15 s.
 _SILENCE_SECONDS = 45
 _NOT_THERE = (FileNotFoundError, ConnectionRefusedError)
+_GONE = (ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected)
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -109,18 +110,22 @@ class Client:
     ) -> tuple[UnixConnection, http.client.HTTPResponse]:
         if self._start and not self._checked:
             self._ensure()
+        # What only reads may be sent twice; of anything else nobody knows how far it came.
+        retried = (*_NOT_THERE, *_GONE) if method == "GET" else _NOT_THERE
         try:
             return self._send(method, path, body, timeout)
-        except _NOT_THERE as error:
+        except retried as error:
             if not self._start:
                 raise DaemonUnavailable(
                     "The Kale Serve daemon is not running.", hint="Any call of the SDK starts it.",
                 ) from error
-        # It has left (idle) or died since the last call: nothing was sent, so trying again is safe.
+        except (OSError, http.client.HTTPException) as error:
+            raise _went_away(f"{method} {path}", error) from error
+        # It has left (idle) or died since the last call.
         self._ensure()
         try:
             return self._send(method, path, body, timeout)
-        except _NOT_THERE as error:
+        except (OSError, http.client.HTTPException) as error:
             raise _went_away(f"{method} {path}", error) from error
 
     def _ensure(self) -> None:
@@ -136,12 +141,8 @@ class Client:
         try:
             content = None if body is None else answers.encode(body)
             headers = {} if body is None else {"Content-Type": "application/json"}
-            connection.connect()
-            try:
-                connection.request(method, path, content, headers)
-                return connection, connection.getresponse()
-            except (OSError, http.client.HTTPException) as error:
-                raise _went_away(f"{method} {path}", error) from error
+            connection.request(method, path, content, headers)
+            return connection, connection.getresponse()
         except BaseException:
             connection.close()
             raise

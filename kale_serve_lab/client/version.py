@@ -6,6 +6,7 @@ import importlib
 import re
 
 PROTOCOL = 1
+_PHASES = ("dev", "a", "b", "rc")
 
 
 def own_version() -> str:
@@ -21,11 +22,12 @@ def is_older(version: str, than: str) -> bool:
     return _key(version) < _key(than)
 
 
-def _key(version: str) -> tuple[tuple[int, ...], bool, tuple[int, ...]]:
+def _key(version: str) -> tuple[tuple[int, ...], int, tuple[int, ...]]:
     release = re.match(r"\d+(?:\.\d+)*", version)
     numbers = [int(part) for part in release.group().split(".")] if release else [0]
     while len(numbers) > 1 and numbers[-1] == 0:
         numbers.pop()
     rest = version[release.end() :] if release else version
-    final = not re.search(r"a|b|rc|dev", rest)
-    return tuple(numbers), final, tuple(int(part) for part in re.findall(r"\d+", rest))
+    phase = re.search(r"dev|a|b|rc", rest)
+    rank = _PHASES.index(phase.group()) if phase else len(_PHASES)
+    return tuple(numbers), rank, tuple(int(part) for part in re.findall(r"\d+", rest))

@@ -21,7 +21,13 @@ def problem(obj: Any) -> str | None:
     """Not fitted."""
     if savers.derives_from(obj, PACKAGE, "XGBModel"):
         return None if obj.__sklearn_is_fitted__() else "is not fitted yet"
-    return None if obj.num_boosted_rounds() else "has no boosted rounds yet"
+    from xgboost.core import XGBoostError
+
+    try:
+        rounds = obj.num_boosted_rounds()
+    except XGBoostError:  # one that has never seen data
+        rounds = 0
+    return None if rounds else "has no boosted rounds yet"
 
 
 def save(obj: Any, folder: Path) -> Saved:
