@@ -125,9 +125,6 @@ class ModelServer:
                 return
         raise AssertionError(self.log_path.read_text())
 
-    def drain(self):
-        self.line.sendall(b'{"type": "drain"}\n')
-
     def kill(self):
         self.process.kill()
         self.process.wait()

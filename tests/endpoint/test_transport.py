@@ -224,8 +224,7 @@ def test_each_thread_has_a_connection_and_a_forked_child_too(registry, start_ser
         large = np.random.default_rng(0).random((3_000_000, 1))
         assert len(endpoint.predict(large)) == len(large)
 
-        server.drain()
-        server.process.wait(20)
+        server.kill()
         server.listener.close()
         with pytest.raises(errors.KaleServeError) as caught:
             endpoint.predict([[1.0]])
