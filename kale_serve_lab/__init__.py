@@ -115,6 +115,8 @@ _ELSEWHERE = {
 
 
 def __getattr__(name: str) -> Any:
+    if name in ("_jupyter_server_extension_points", "_jupyter_labextension_paths"):
+        return getattr(import_module(f"{__name__}.jupyter"), name)
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_ELSEWHERE.get(name, 'errors')}"), name)
