@@ -80,6 +80,7 @@ class HttpServer(httputil.HTTPServerConnectionDelegate):
         self.answer = answer
         self.headers = headers
         self.max_body_bytes = max_body_bytes
+        # Whoever starts an end sets it first: each connection then closes after its answer.
         self.draining = False
         self.in_flight = 0
         self._none_in_flight = asyncio.Event()
@@ -132,7 +133,6 @@ class HttpServer(httputil.HTTPServerConnectionDelegate):
 
     async def drain(self) -> None:
         """Answer everyone who has come or still comes, close each connection after its answer; return when none is left."""
-        self.draining = True
         self._last_accept = time.monotonic()
         while True:
             now = time.monotonic()
@@ -146,7 +146,6 @@ class HttpServer(httputil.HTTPServerConnectionDelegate):
 
     async def finish_in_flight(self, seconds: float) -> None:
         """Accept no more, and give the requests that are being answered this long."""
-        self.draining = True
         self.stop_accepting()
         if self.in_flight:
             with contextlib.suppress(asyncio.TimeoutError):

@@ -99,6 +99,7 @@ class _Server:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._http: HttpServer | None = None
         self._leaving: asyncio.Task[None] | None = None
+        self._stopping = False
         self.started = threading.Event()
         self.status = 0
 
@@ -164,8 +165,9 @@ class _Server:
         if self._http is None:
             self.stop()
         elif self._leaving is None:
-            self._state.change("draining", f"{self._spec.service} serves its last connections.")
             http = self._http
+            http.draining = True
+            self._state.change("draining", f"{self._spec.service} serves its last connections.")
 
             async def leave() -> None:
                 await http.drain()
@@ -175,7 +177,13 @@ class _Server:
 
     def stop(self) -> None:
         """Finish what is in flight, then leave; a load or a prediction that does not end is not waited for."""
+        if self._stopping:
+            return
+        self._stopping = True
         http = self._http
+        if http is not None:
+            http.draining = True
+        self._state.change("draining", f"{self._spec.service} finishes what is in flight.")
 
         async def leave() -> None:
             if http is not None:

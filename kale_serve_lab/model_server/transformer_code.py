@@ -87,9 +87,9 @@ def _from_pickle(path: Path, assets: dict[str, Any]) -> dict[str, Step]:
 
 
 def _subclass(spec: LaunchSpec, about: dict[str, Any], assets: dict[str, Any]) -> TransformerCode:
-    kserve_stand_in.install()
     folder = spec.artifact_dir / "module"
     sys.path.insert(0, str(folder))
+    kserve_stand_in.install()
     # What the module parses from the command line at import is the server's own otherwise.
     sys.argv = [str(folder), "--model_name", spec.model_name, "--predictor_host", _predictor_host(spec)]
     module = importlib.import_module(str(about.get("module_name")))

@@ -164,6 +164,13 @@ class Server:
                     received += chunk
             return received
 
+    def raw_until_closed(self, data):
+        """Like `raw`, where the server may hang up in the middle of it."""
+        try:
+            return self.raw(data)
+        except (BrokenPipeError, ConnectionResetError):
+            return b""
+
     def wait(self):
         return self.process.wait(30)
 
