@@ -10,6 +10,8 @@ import type { IModelChoice, IOffer, IServeValues } from './offer';
 
 export interface IServeFormProps {
   offer: IOffer;
+  /** The chosen model, with the versions of the name as it is typed now. */
+  choice: IModelChoice;
   services: readonly IService[];
   values: IServeValues;
   notes: readonly INote[];
@@ -21,8 +23,7 @@ export interface IServeFormProps {
 
 /** What is to be served, under which name; everything is filled in already. */
 export function ServeForm(props: IServeFormProps): JSX.Element {
-  const { offer, services, values, notes, onChange, trans } = props;
-  const choice = offer.models.find(model => model.key === values.model) ?? offer.models[0];
+  const { offer, choice, services, values, notes, onChange, trans } = props;
   const set = (change: Partial<IServeValues>): void => onChange({ ...values, ...change });
   const canServe = !notes.some(note => note.severity === 'error');
   const general = notes.filter(note => note.field === null);
@@ -133,7 +134,7 @@ function NameAndVersion({
   set,
   trans
 }: IPartProps & { choice: IModelChoice }): JSX.Element {
-  const existing = values.name === choice.name ? choice.versions : [];
+  const existing = values.name.trim() === choice.name ? choice.versions : [];
   return (
     <>
       <FormRow label={trans.__('Name')} field="name" notes={notes}>

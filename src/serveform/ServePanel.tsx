@@ -1,7 +1,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import React, { useEffect, useState } from 'react';
+import React, { useEffect, useRef, useState } from 'react';
 
-import type { IErrorBody, IFinding, IService } from '../api';
+import type { IErrorBody, IFinding, INextVersion, IService } from '../api';
 import { errorBody } from '../ui/errorBody';
 import { ErrorNote } from '../ui/ErrorNote';
 import { localNotes, serverNotes } from './checks';
@@ -145,7 +145,7 @@ interface IFormStepProps {
 /** The form with what the server's preflight says of it, asked anew when the typing pauses. */
 function FormStep(props: IFormStepProps): JSX.Element {
   const { flow, offer, values, trans } = props;
-  const choice = chosen(offer, values);
+  const choice = useVersions(flow, chosen(offer, values), values, props.onChange);
   const [findings, setFindings] = useState<IFinding[]>([]);
   const local = localNotes(values, choice, flow.services, trans);
   const request = flow.request(values, choice, offer);
@@ -179,6 +179,7 @@ function FormStep(props: IFormStepProps): JSX.Element {
   return (
     <ServeForm
       offer={offer}
+      choice={choice}
       services={flow.services}
       values={values}
       notes={[...local, ...serverNotes(findings, isSubmitted)]}
@@ -188,6 +189,52 @@ function FormStep(props: IFormStepProps): JSX.Element {
       trans={trans}
     />
   );
+}
+
+/**
+ * The choice with the versions of the name that is typed now. The kernel proposes by what it knows; the daemon, which
+ * may have been asleep then, knows them all.
+ */
+function useVersions(
+  flow: ServeFlow,
+  choice: IModelChoice,
+  values: IServeValues,
+  onChange: (values: IServeValues) => void
+): IModelChoice {
+  const [found, setFound] = useState<INextVersion | null>(null);
+  const name = values.name.trim();
+  const latest = useRef({ values, onChange, proposed: choice.version });
+  latest.current.values = values;
+  latest.current.onChange = onChange;
+  useEffect(() => {
+    if (choice.variable === null || name === '') {
+      return;
+    }
+    let isWanted = true;
+    const timer = window.setTimeout(() => {
+      flow.model.client.nextVersion(name).then(
+        answer => {
+          const { values: now, proposed } = latest.current;
+          if (!isWanted) {
+            return;
+          }
+          setFound(answer);
+          // A version that was typed stays; one that was proposed follows the name.
+          if (now.version === proposed && now.version !== answer.next) {
+            latest.current.onChange({ ...now, version: answer.next });
+          }
+          latest.current.proposed = answer.next;
+        },
+        // The kernel's proposal stands; submitting says what is wrong with it.
+        () => undefined
+      );
+    }, 200);
+    return () => {
+      isWanted = false;
+      window.clearTimeout(timer);
+    };
+  }, [flow, choice.variable, name]);
+  return found?.name === name ? { ...choice, name, versions: found.versions, version: found.next } : choice;
 }
 
 interface IServingStepProps {

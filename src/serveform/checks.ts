@@ -36,7 +36,7 @@ export function localNotes(
     }
     if (values.version.trim() === '') {
       refuse('version', trans.__('The model needs a version.'));
-    } else if (values.name === choice.name && choice.versions.includes(values.version.trim())) {
+    } else if (values.name.trim() === choice.name && choice.versions.includes(values.version.trim())) {
       notes.push({
         field: 'version',
         severity: 'warning',

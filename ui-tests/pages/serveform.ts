@@ -1,0 +1,38 @@
+import type { Locator, Page } from '@playwright/test';
+
+/** The dialog that asks what is to be served, and then shows how it goes. */
+export class ServeFormPage {
+  constructor(page: Page) {
+    this.root = page.getByRole('dialog', { name: /^Serve a model/ });
+    this.form = this.root.getByRole('form', { name: 'Serve this model' });
+    this.model = this.form.getByLabel('Model', { exact: true });
+    this.name = this.form.getByLabel('Name', { exact: true });
+    this.version = this.form.getByLabel('Version');
+    this.endpoint = this.form.getByLabel('Endpoint name');
+    this.sample = this.form.getByLabel('Sample');
+    this.transformer = this.form.getByLabel('Transformer');
+    this.serve = this.form.getByRole('button', { name: 'Serve' });
+    this.stages = this.root.getByRole('list', { name: 'Progress' });
+    this.error = this.root.getByRole('alert');
+  }
+
+  readonly root: Locator;
+  readonly form: Locator;
+  readonly model: Locator;
+  readonly name: Locator;
+  readonly version: Locator;
+  readonly endpoint: Locator;
+  readonly sample: Locator;
+  readonly transformer: Locator;
+  readonly serve: Locator;
+  readonly stages: Locator;
+  readonly error: Locator;
+
+  /** Where endpoints are there already, the form may propose the next revision of one. */
+  async endpointIsNew(): Promise<void> {
+    const isNew = this.form.getByRole('radio', { name: 'a new one' });
+    if (await isNew.isVisible()) {
+      await isNew.check();
+    }
+  }
+}
