@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kale_serve_lab.errors import InvalidName, InvalidRequest
+from kale_serve_lab.inference.signature import Signature
 from kale_serve_lab.metadata.types import SUBMITTED_TYPES, NewArtifact, Session
 
 MAX_TEXT = 10_000
@@ -88,12 +89,18 @@ def submission(body: Mapping[str, Any], data_dir: Path) -> Submission:
         framework=text(body, "framework"),
         class_name=text(body, "class_name"),
         method=text(body, "method"),
-        signature=mapping(body, "signature") or None,
+        signature=signature(body),
         environment=mapping(body, "environment") or None,
         executable=flag(body, "executable"),
         properties=mapping(body, "properties"),
     )
     return Submission(new, staging, path, uri, session(body), inputs(body))
+
+
+def signature(body: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The signature, checked now rather than when it is served; raises `InvalidSignature`."""
+    found = mapping(body, "signature")
+    return Signature.from_json(found).to_json() if found else None
 
 
 def artifact_name(name: str) -> str:
