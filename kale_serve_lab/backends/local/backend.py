@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from kale_serve_lab import paths
-from kale_serve_lab.backends.local import logs, procs, records
+from kale_serve_lab.backends.local import logs, package, procs, records
 from kale_serve_lab.backends.local.parked import ParkedPool
 from kale_serve_lab.backends.local.records import Record
 from kale_serve_lab.backends.local.service import BACKOFF_SECONDS, Service, Surroundings
@@ -23,8 +23,7 @@ FOLLOW_SECONDS = 0.25
 class LocalBackend:
     """`Backend` on this machine. To be made and used in the event loop of the main thread.
 
-    `sdk_path` is the folder with a link to our package, for interpreters that lack it; `python` runs artifacts that name
-    no interpreter.
+    `python` runs artifacts that name no interpreter; `backoff` are the seconds before the first restart and the next ones.
     """
 
     target = "local"
@@ -32,7 +31,6 @@ class LocalBackend:
     def __init__(
         self,
         *,
-        sdk_path: Path | None = None,
         python: str = sys.executable,
         backoff: tuple[float, ...] = BACKOFF_SECONDS,
     ) -> None:
@@ -40,7 +38,7 @@ class LocalBackend:
         self._services: dict[ServiceKey, Service] = {}
         self._services_dir = data / "services"
         self._logs_dir = data / "logs"
-        self._sdk_path = sdk_path
+        self._data_dir = data
         self._python = python
         self._backoff = backoff
         self._around: Surroundings | None = None
@@ -52,12 +50,13 @@ class LocalBackend:
         for folder in (self._services_dir, self._logs_dir):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._changed = changed
+        sdk_path = package.ensure(self._data_dir)
         self._around = Surroundings(
             services_dir=self._services_dir,
             logs_dir=self._logs_dir,
-            sdk_path=self._sdk_path,
+            sdk_path=sdk_path,
             python=self._python,
-            pool=ParkedPool(procs.server_environment(self._sdk_path, {}), self._logs_dir / "parked.log"),
+            pool=ParkedPool(procs.server_environment(sdk_path, {}), self._logs_dir / "parked.log"),
             backoff=self._backoff,
         )
         found = [Service(record, self._around, self._on_change) for record in records.read_all(self._services_dir)]

@@ -50,13 +50,12 @@ def end_orphans(pid: int) -> None:
         end_group(pid)
 
 
-def server_environment(sdk_path: Path | None, extra: dict[str, str]) -> dict[str, str]:
+def server_environment(sdk_path: Path, extra: dict[str, str]) -> dict[str, str]:
     """The environment of a model server: the daemon's, our package for an interpreter without it, and `extra`."""
     found = dict(os.environ)
     # Imports without bytecode take twice as long.
     found.pop("PYTHONDONTWRITEBYTECODE", None)
-    if sdk_path is not None:
-        found["PYTHONPATH"] = os.pathsep.join(filter(None, [found.get("PYTHONPATH"), str(sdk_path)]))
+    found["PYTHONPATH"] = os.pathsep.join(filter(None, [found.get("PYTHONPATH"), str(sdk_path)]))
     # Several servers share the machine; each with a thread a core makes all of them slower.
     threads = str(max(1, len(os.sched_getaffinity(0)) // 2))
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):

@@ -55,7 +55,7 @@ class Surroundings:
 
     services_dir: Path
     logs_dir: Path
-    sdk_path: Path | None
+    sdk_path: Path
     python: str
     pool: ParkedPool
     backoff: tuple[float, ...] = BACKOFF_SECONDS
