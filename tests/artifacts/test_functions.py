@@ -2,7 +2,7 @@
 
 import json
 
-import numpy
+import numpy as np
 
 from kale_serve_lab.artifacts.functions import FUTURE, free_names, source_of
 
@@ -13,7 +13,7 @@ def helper(x):
     return x
 
 
-def good(inputs: "numpy.ndarray") -> dict:
+def good(inputs: "np.ndarray") -> dict:
     import numpy as np
 
     def inner(row):
@@ -24,7 +24,7 @@ def good(inputs: "numpy.ndarray") -> dict:
 
 def bad(inputs, default=vocabulary):
     rows = [helper(row) for row in inputs["instances"]]
-    return {"instances": (lambda: json.dumps(rows))()}
+    return {"instances": [json.dumps(row) for row in rows]}
 
 
 def annotated(inputs: json.JSONDecoder) -> dict:
