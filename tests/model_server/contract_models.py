@@ -253,6 +253,19 @@ def categories():
     return X, y
 
 
+def lgbm_own_objective():
+    from lightgbm import LGBMClassifier
+
+    def log_loss(y, score):
+        p = 1 / (1 + np.exp(-score))
+        return p - y, p * (1 - p)
+
+    X, y = cancer()
+    X = X.to_numpy()
+    model = LGBMClassifier(n_estimators=3, objective=log_loss, verbose=-1).fit(X, y)
+    return case("lightgbm", model, X, "predict")
+
+
 def lgbm_categories():
     from lightgbm import LGBMClassifier
 
@@ -287,6 +300,7 @@ CASES = [
     lgbm_binary,
     lgbm_regressor,
     lgbm_booster,
+    lgbm_own_objective,
     lgbm_categories,
     xgb_categories,
 ]

@@ -46,7 +46,12 @@ def milliseconds(call):
 
 
 @pytest.mark.parametrize(
-    "make", [contract_models.sklearn_array_classifier, contract_models.xgb_multiclass_array, contract_models.lgbm_classifier_labels]
+    "make",
+    [
+        contract_models.sklearn_array_classifier,
+        contract_models.xgb_multiclass_array,
+        contract_models.lgbm_classifier_labels,
+    ],
 )
 def test_added_to_the_bare_prediction(home, make, capsys):
     case = make()

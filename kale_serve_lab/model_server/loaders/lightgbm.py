@@ -33,8 +33,9 @@ def _fitted(model: Any, booster: Any, about: dict[str, Any]) -> Any:
     model._Booster = booster  # noqa: SLF001
     model._n_features = model._n_features_in = booster.num_feature()  # noqa: SLF001
     model._best_iteration = booster.best_iteration  # noqa: SLF001
-    # A custom objective leaves no name in the file; a callable is how LightGBM knows to answer raw scores.
-    model._objective = booster.params.get("objective") or _custom_objective  # noqa: SLF001
+    # The file only says that an objective was the user's own; a callable is how LightGBM knows to answer raw scores.
+    objective = booster.params.get("objective")
+    model._objective = _own_objective if objective in (None, "custom", "none") else objective  # noqa: SLF001
     model.fitted_ = True
     classes = about.get("classes")
     if classes is not None:
@@ -47,5 +48,5 @@ def _fitted(model: Any, booster: Any, about: dict[str, Any]) -> Any:
     return model
 
 
-def _custom_objective(*_: Any) -> None:
+def _own_objective(*_: Any) -> None:
     raise NotImplementedError("the training objective is not part of a saved model")
