@@ -86,6 +86,26 @@ def test_the_probe_answers_while_a_cell_runs(kernel):
     assert answer["models"][0]["variable"] == "model"
 
 
+def test_serve_shows_one_display_that_changes(kernel):
+    shown = []
+    kernel.execute_interactive(SETUP, timeout=60, output_hook=lambda message: None)
+    code = "from kale_serve_lab import serve\nisvc = serve(model, name='<b>')"
+    kernel.execute_interactive(code, timeout=60, output_hook=shown.append)
+    assert [m["content"]["ename"] for m in shown if m["msg_type"] == "error"] == ["InvalidName"]
+    shown.clear()
+    kernel.execute_interactive("isvc = serve(model, name='iris')\nisvc", timeout=60, output_hook=shown.append)
+    kinds = [m["msg_type"] for m in shown]
+    assert "error" not in kinds, shown
+    assert kinds.count("display_data") == 1
+    assert "update_display_data" in kinds
+    last = [m for m in shown if m["msg_type"] == "update_display_data"][-1]["content"]["data"]["text/html"]
+    assert "iris answers predictions" in last
+    assert "package" in last
+    result = next(m for m in shown if m["msg_type"] == "execute_result")["content"]["data"]
+    assert "<b>iris</b>" in result["text/html"]
+    assert result["text/plain"] == "InferenceService('iris', revision 1: Ready)"
+
+
 def test_nothing_is_raised_whatever_is_asked():
     assert notebook.find_models("%%bash\nthis is (not python")["error"] is None
     assert notebook.submit("nothing")["error"]["message"]

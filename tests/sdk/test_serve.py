@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
 
 import kale_serve_lab
@@ -89,22 +88,6 @@ def test_a_service_is_served_updated_looked_at_and_deleted(home, capsys):
     again.delete()
     with pytest.raises(EndpointNotFound):
         again.refresh()
-
-
-class Breaks(ClassifierMixin, BaseEstimator):
-    """Fits, but another process cannot load it."""
-
-    def fit(self, X, y):
-        self.n_features_in_ = 3
-        self.fitted_ = True
-        return self
-
-    def predict(self, X):
-        return np.zeros(len(X))
-
-    def __setstate__(self, state):
-        print("about to break")
-        raise RuntimeError("no such colour")
 
 
 def test_a_failed_load_stops_the_wait_with_its_cause_and_the_log(home, tmp_path, monkeypatch):
