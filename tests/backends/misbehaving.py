@@ -26,7 +26,11 @@ async def serve(spec: dict, behaviour: str) -> None:
         tell(writer, state)
         watchers.append(writer)
         while line := await reader.readline():
-            if json.loads(line)["type"] in ("stop", "drain") and behaviour != "ignore-sigterm":
+            command = json.loads(line)["type"]
+            if command == "socket":
+                with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as raw:
+                    socket.send_fds(raw, [b'{"type": "socket"}\n'], [spec["listen_fd"]])
+            elif command in ("stop", "drain") and behaviour != "ignore-sigterm":
                 os._exit(0)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
