@@ -182,7 +182,8 @@ export interface IDryRun {
 
 export interface IStateEvent {
   seq: number;
-  kind: 'service' | 'artifact';
+  /** A gap says that events were lost: read all state anew. */
+  kind: 'service' | 'artifact' | 'gap';
   name: string;
   namespace?: string | null;
   /** Artifacts only. */
@@ -208,7 +209,7 @@ export interface ILineageNode {
 export interface ILineageEdge {
   from: string;
   to: string;
-  kind: 'input' | 'output';
+  kind: 'input' | 'output' | 'context';
 }
 
 export interface ILineage {

@@ -18,8 +18,8 @@ export interface ILineageGraphProps {
   onActivate: (node: ILineageNode) => void;
 }
 
-const ACROSS: IBox = { width: 168, height: 42, layerGap: 64, nodeGap: 20 };
-const DOWN: IBox = { width: 132, height: 38, layerGap: 26, nodeGap: 12 };
+const ACROSS: IBox = { width: 168, height: 42, layerGap: 48, nodeGap: 20 };
+const DOWN: IBox = { width: 108, height: 38, layerGap: 24, nodeGap: 8 };
 
 /**
  * A lineage as boxes and curves. It only draws: `layout` places. Hidden from screen readers, which have the tree.

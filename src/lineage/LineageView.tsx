@@ -11,7 +11,6 @@ import type { IPanelProps } from '../sidebar/panelprops';
 import { StateView } from '../ui/StateView';
 import { isEndpoint, nodeTitle } from './describe';
 import type { Direction } from './layout';
-import { relatives } from './layout';
 import { LineageGraph } from './LineageGraph';
 import { LineageTree } from './LineageTree';
 
@@ -21,8 +20,6 @@ const PAUSE = 400;
 export interface ILineageViewProps extends Pick<IPanelProps, 'model' | 'commands' | 'trans'> {
   selection: ISelection;
   direction: Direction;
-  /** Everything that hangs together, not only ancestors and descendants. */
-  whole?: boolean;
   onSelect: (selection: ISelection) => void;
 }
 
@@ -48,8 +45,7 @@ export function LineageView(props: ILineageViewProps): JSX.Element {
       empty={<p>{trans.__('Nothing is recorded about %1 beyond itself.', selection.label)}</p>}
     >
       {lineage => {
-        const shown = props.whole ? lineage : relatives(lineage, lineage.root);
-        const common = { lineage: shown, root: lineage.root, trans, liveState, onActivate };
+        const common = { lineage, root: lineage.root, trans, liveState, onActivate };
         return (
           <div className="jp-KaleServe-lineage">
             <LineageTree {...common} onFocus={node => setActive(node?.key ?? null)} />

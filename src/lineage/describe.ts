@@ -16,7 +16,9 @@ export function nodeTitle(node: ILineageNode): string {
 
 /** The second line: what it is and how it stands. */
 export function nodeCaption(node: ILineageNode, state: string | null, trans: TranslationBundle): string {
-  return [typeWord(node.type, trans), state ?? node.state].filter(Boolean).join(' · ').toLowerCase();
+  // "Live" is what every artifact is that has not been removed: no news.
+  const known = state ?? (node.state === 'LIVE' ? null : node.state);
+  return [typeWord(node.type, trans), known].filter(Boolean).join(' · ').toLowerCase();
 }
 
 /** Cut to what a box has room for; the whole text is in its title. */

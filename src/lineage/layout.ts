@@ -34,20 +34,6 @@ export interface IBox {
 const SWEEPS = 8;
 const MARGIN = 8;
 
-/** The nodes from which the root was made and those made from it; all where the root is not among them. */
-export function relatives(lineage: ILineage, root: string): ILineage {
-  if (!lineage.nodes.some(node => node.key === root)) {
-    return lineage;
-  }
-  const { next, previous } = neighbours(lineage);
-  const kept = new Set([...reach(root, next), ...reach(root, previous)]);
-  return {
-    ...lineage,
-    nodes: lineage.nodes.filter(node => kept.has(node.key)),
-    edges: lineage.edges.filter(edge => kept.has(edge.from) && kept.has(edge.to))
-  };
-}
-
 /** Place a lineage in layers: longest path, then barycentre sweeps against crossings. */
 export function layout(lineage: ILineage, box: IBox, direction: Direction): IPlacedGraph {
   const layers = inLayers(lineage);
@@ -94,20 +80,6 @@ function neighbours(lineage: ILineage): INeighbours {
     }
   }
   return { next, previous };
-}
-
-function reach(start: string, steps: Map<string, string[]>): Set<string> {
-  const seen = new Set([start]);
-  const open = [start];
-  for (let key = open.pop(); key !== undefined; key = open.pop()) {
-    for (const other of steps.get(key) ?? []) {
-      if (!seen.has(other)) {
-        seen.add(other);
-        open.push(other);
-      }
-    }
-  }
-  return seen;
 }
 
 /** Longest path from a source; a source stands right before what it first goes into. */

@@ -5,7 +5,6 @@ import React, { useState } from 'react';
 
 import { lineageIcon } from '../icons';
 import type { IKaleServeModel, ISelection } from '../tokens';
-import { Segments } from '../ui/Segments';
 import { LineageView } from './LineageView';
 
 /** The lineage of an artifact in the main area. */
@@ -41,30 +40,13 @@ export namespace LineagePanel {
 function LineagePage(props: LineagePanel.IOptions): JSX.Element {
   const { trans } = props;
   const [selection, select] = useState(props.selection);
-  const [extent, setExtent] = useState<'relatives' | 'whole'>('relatives');
   return (
     <div className="jp-KaleServe-lineagePage">
       <div className="jp-KaleServe-line">
         <h2 className="jp-KaleServe-title">{trans.__('Lineage of %1', selection.label)}</h2>
-        <span className="jp-KaleServe-grow" />
-        <Segments
-          label={trans.__('How much is shown')}
-          options={[
-            { value: 'relatives', label: trans.__('ancestors and descendants') },
-            { value: 'whole', label: trans.__('everything connected') }
-          ]}
-          value={extent}
-          onChange={setExtent}
-        />
       </div>
       <div className="jp-KaleServe-canvas">
-        <LineageView
-          {...props}
-          selection={selection}
-          direction="across"
-          whole={extent === 'whole'}
-          onSelect={select}
-        />
+        <LineageView {...props} selection={selection} direction="across" onSelect={select} />
       </div>
     </div>
   );

@@ -4,13 +4,18 @@ import type { IService, IStateEvent } from '../api';
 
 const SCHEMA_ID = 'https://kale-serve-lab.dev/events/state/v1';
 
+const KINDS = ['service', 'artifact', 'gap'];
+
 /** Our event in an emission of Jupyter's event stream; null when it is somebody else's. */
 export function readEmission(emission: Event.Emission): IStateEvent | null {
   if (emission.schema_id !== SCHEMA_ID) {
     return null;
   }
   const { seq, kind, name } = emission;
-  if (typeof seq !== 'number' || typeof name !== 'string' || (kind !== 'service' && kind !== 'artifact')) {
+  if (typeof seq !== 'number' || typeof kind !== 'string' || !KINDS.includes(kind)) {
+    return null;
+  }
+  if (kind !== 'gap' && typeof name !== 'string') {
     return null;
   }
   return emission as unknown as IStateEvent;
@@ -24,7 +29,7 @@ export type Reaction = 'ignore' | 'follow' | 'snapshot';
  * anew. An older number with nothing new in it is only an event which the snapshot has overtaken.
  */
 export function react(event: IStateEvent, seen: number | null, known: IService | null): Reaction {
-  if (seen === null) {
+  if (seen === null || event.kind === 'gap') {
     return 'snapshot';
   }
   if (event.seq === seen + 1) {

@@ -12,6 +12,13 @@ const PAGE = 50;
 /** Reloading asks for all that is shown, up to this. */
 const MOST_AT_ONCE = 200;
 
+/** Models that Kubeflow Pipelines recorded are listed and served too. */
+const WIRE_TYPES: { [type in ArtifactType]: string } = {
+  'kale.Model': 'kale.Model,system.Model',
+  'kale.Transformer': 'kale.Transformer',
+  'kale.Dataset': 'kale.Dataset'
+};
+
 /** The searchable, paged list of artifacts of one type. */
 export class ModelList implements IDisposable {
   constructor(client: ApiClient) {
@@ -81,7 +88,12 @@ export class ModelList implements IDisposable {
     this._abort?.abort();
     const abort = new AbortController();
     this._abort = abort;
-    const query = { type: this._type, q: this._search.trim(), limit, page_token: page ?? undefined };
+    const query = {
+      type: WIRE_TYPES[this._type],
+      q: this._search.trim(),
+      limit,
+      page_token: page ?? undefined
+    };
     let answer: IArtifactPage;
     try {
       answer = await this._client.artifacts(query, abort.signal);

@@ -15,6 +15,8 @@ import { ModelsSection } from './ModelsSection';
 import type { IMenuEntry, IPanelProps } from './panelprops';
 import { ServingSection, underWay } from './ServingSection';
 
+const SHARES = [5, 5, 2, 4];
+
 /** The list to glance at: endpoints, models, what is being served now, lineage of the selection. */
 export class KaleServeSidebar extends SidePanel {
   constructor(options: KaleServeSidebar.IOptions) {
@@ -47,10 +49,8 @@ export class KaleServeSidebar extends SidePanel {
     this._models = this._addSection(trans.__('Models'), <ModelsSection {...props} />);
     this._serving = this._addSection(trans.__('Serving now'), <ServingSection {...props} />);
     this._lineage = this._addSection(trans.__('Lineage'), <LineageSection {...props} />);
-    const accordion = this.content as AccordionPanel;
-    accordion.setRelativeSizes([3, 3, 1, 2]);
-    accordion.collapse(2);
-    accordion.collapse(3);
+    this._accordion.collapse(2);
+    this._accordion.collapse(3);
     model.servicesChanged.connect(this._onServicesChanged, this);
     model.modelsChanged.connect(this._onModelsChanged, this);
     model.selectionChanged.connect(this._onSelectionChanged, this);
@@ -101,6 +101,10 @@ export class KaleServeSidebar extends SidePanel {
     if (!this._viewing) {
       this._viewing = true;
       this._model.addViewer();
+      if (!this._hasSizes) {
+        this._hasSizes = true;
+        this._share();
+      }
     }
   }
 
@@ -109,6 +113,23 @@ export class KaleServeSidebar extends SidePanel {
       this._viewing = false;
       this._model.removeViewer();
     }
+  }
+
+  private get _accordion(): AccordionPanel {
+    return this.content as AccordionPanel;
+  }
+
+  private _expand(section: Widget): void {
+    if (section.isHidden) {
+      this._accordion.expand(this._accordion.widgets.indexOf(section));
+      this._share();
+    }
+  }
+
+  /** Give the open sections room by what they mostly hold: lists need it, a line of stages does not. */
+  private _share(): void {
+    const open = this._accordion.widgets.map((section, index) => (section.isHidden ? 0 : SHARES[index]));
+    this._accordion.setRelativeSizes(open);
   }
 
   private _addSection(label: string, element: JSX.Element): Widget {
@@ -138,7 +159,7 @@ export class KaleServeSidebar extends SidePanel {
     this._serving.title.label = counted(this._labels.serving, pending);
     // What starts is shown at once; a section that the user has closed while something starts stays closed.
     if (pending > this._pending) {
-      (this.content as AccordionPanel).expand(this.content.widgets.indexOf(this._serving));
+      this._expand(this._serving);
     }
     this._pending = pending;
   }
@@ -150,7 +171,7 @@ export class KaleServeSidebar extends SidePanel {
 
   private _onSelectionChanged(): void {
     if (this._model.selection) {
-      (this.content as AccordionPanel).expand(this.content.widgets.indexOf(this._lineage));
+      this._expand(this._lineage);
     }
   }
 
@@ -163,6 +184,7 @@ export class KaleServeSidebar extends SidePanel {
   private readonly _labels: { endpoints: string; models: string; serving: string };
   private _pending = 0;
   private _viewing = false;
+  private _hasSizes = false;
 }
 
 export namespace KaleServeSidebar {
