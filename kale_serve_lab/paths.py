@@ -29,8 +29,8 @@ def data_dir() -> Path:
     if own:
         path = Path(own).expanduser()
     else:
-        home = os.environ.get("XDG_DATA_HOME")
-        path = (Path(home) if home and os.path.isabs(home) else Path.home() / ".local" / "share") / "kale-serve"  # noqa: PTH117
+        home = Path(os.environ.get("XDG_DATA_HOME") or ".")
+        path = (home if home.is_absolute() else Path.home() / ".local" / "share") / "kale-serve"
     path = path.absolute()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

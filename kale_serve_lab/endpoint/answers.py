@@ -13,7 +13,9 @@ from kale_serve_lab.inference.signature import Signature, TensorSpec
 from kale_serve_lab.inference.v2 import InferResponse
 
 
-def of_v2(response: InferResponse, given: Given, signature: Signature | None, asked: Sequence[str] | None) -> Any:
+def of_v2(
+    response: InferResponse, given: Given, signature: Signature | None, asked: Sequence[str] | None
+) -> Any:
     """The outputs of a v2 answer; a model of several outputs answers `name-0`, `name-1` ... for one name."""
     found: dict[str, Any] = {tensor.name: tensor.array for tensor in response.outputs}
     if not found:
@@ -33,7 +35,9 @@ def of_v2(response: InferResponse, given: Given, signature: Signature | None, as
     return _in_kind(picked, given, signature, several=len(picked) > 1)
 
 
-def of_v1(payload: dict[str, Any], given: Given, signature: Signature | None, asked: Sequence[str] | None) -> Any:
+def of_v1(
+    payload: dict[str, Any], given: Given, signature: Signature | None, asked: Sequence[str] | None
+) -> Any:
     """The predictions of a v1 answer, and the outputs beside them where they were asked for."""
     predictions, beside = payload["predictions"], payload.get("outputs") or {}
     if not isinstance(beside, dict):
@@ -41,19 +45,27 @@ def of_v1(payload: dict[str, Any], given: Given, signature: Signature | None, as
     names = list(asked) if asked is not None else ["predict"]
     if len([name for name in names if name not in beside]) > 1:
         raise UpstreamFailed(
-            f"The server answered fewer outputs than {list(names)}.", hint="Not every v1 server knows parameters.outputs.",
+            f"The server answered fewer outputs than {list(names)}.",
+            hint="Not every v1 server knows parameters.outputs.",
         )
     picked: dict[str, Any] = {}
     for name in names:
         value = beside.get(name, predictions)
-        picked[name] = value if given.kind == "list" or not isinstance(value, list) else _array(value, _spec(signature, name))
+        picked[name] = (
+            value
+            if given.kind == "list" or not isinstance(value, list)
+            else _array(value, _spec(signature, name))
+        )
     return _in_kind(picked, given, signature, several=len(picked) > 1)
 
 
 def _in_kind(found: dict[str, Any], given: Given, signature: Signature | None, *, several: bool) -> Any:
     if given.kind in ("frame", "series"):
         return _pandas(found, given, signature)
-    values = {name: value.tolist() if given.kind == "list" and hasattr(value, "tolist") else value for name, value in found.items()}
+    values = {
+        name: value.tolist() if given.kind == "list" and hasattr(value, "tolist") else value
+        for name, value in found.items()
+    }
     return values if several else next(iter(values.values()))
 
 

@@ -45,12 +45,15 @@ class Endpoint:
             raise errors.InvalidName(f"An endpoint's name is a text, not {name!r}.", hint="Pass isvc.name.")
         if kubernetes_host is not None and url is None:
             raise errors.InvalidRequest(
-                "Services on a cluster are not found by their name yet.", subject=name,
+                "Services on a cluster are not found by their name yet.",
+                subject=name,
                 hint="Give the service's own address: Endpoint(name, url=..., token=...).",
             )
         self.name = name
         self.namespace = namespace or "default"
-        self._source: Source = DaemonSource(name, self.namespace) if url is None else UrlSource(name, url, token)
+        self._source: Source = (
+            DaemonSource(name, self.namespace) if url is None else UrlSource(name, url, token)
+        )
         self._lock = threading.Lock()
         self._found: tuple[Service, Transport] | None = None
         self._heads: dict[str, str] = {}
@@ -65,7 +68,9 @@ class Endpoint:
         """What it takes and gives; None where nobody recorded it."""
         return self._service()[0].signature
 
-    def predict(self, x: Any, outputs: Sequence[str] | None = None, *, timeout: float = TIMEOUT_SECONDS) -> Any:
+    def predict(
+        self, x: Any, outputs: Sequence[str] | None = None, *, timeout: float = TIMEOUT_SECONDS
+    ) -> Any:
         """Predictions for rows, in kind.
 
         `x`: a JSON text or a v1 or v2 request as a dict (answered with the server's whole answer as a dict); a list of rows
@@ -105,7 +110,9 @@ class Endpoint:
                 if not isinstance(found, dict) or "predictions" not in found:
                     # A postprocess may answer what it likes.
                     return found
-            return answers.of_v1(self._decoded(v1.decode_response, response.body), given, service.signature, outputs)
+            return answers.of_v1(
+                self._decoded(v1.decode_response, response.body), given, service.signature, outputs
+            )
         header, buffers, length = v2.encode_request(inputs.to_tensors(given, service.signature), outputs)
         response = self._infer("v2", header, buffers, length, timeout)
         return answers.of_v2(self._decoded_v2(response), given, service.signature, outputs)
@@ -126,7 +133,9 @@ class Endpoint:
         try:
             service, _ = self._service()
             model = quote(service.model, safe="")
-            response = self._get(f"/v2/models/{model}/ready" if service.protocol == "v2" else f"/v1/models/{model}")
+            response = self._get(
+                f"/v2/models/{model}/ready" if service.protocol == "v2" else f"/v1/models/{model}"
+            )
             refusals.check(response, self.name)
         except (errors.EndpointNotReady, errors.EndpointGone, errors.Timeout):
             return False
@@ -149,17 +158,26 @@ class Endpoint:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _predict_payload(self, payload: dict[str, Any], outputs: Sequence[str] | None, timeout: float) -> dict[str, Any]:
+    def _predict_payload(
+        self, payload: dict[str, Any], outputs: Sequence[str] | None, timeout: float
+    ) -> dict[str, Any]:
         protocol: Literal["v1", "v2"] = "v1"
         if isinstance(payload.get("inputs"), list) and "instances" not in payload:
             items = payload["inputs"]
-            protocol = "v2" if items and all(isinstance(item, dict) and "datatype" in item for item in items) else "v1"
+            protocol = (
+                "v2"
+                if items and all(isinstance(item, dict) and "datatype" in item for item in items)
+                else "v1"
+            )
         if protocol == "v2":
             payload = {"id": v2.new_id(), **payload}
         if outputs is not None and protocol == "v2":
             payload["outputs"] = [{"name": name} for name in outputs]
         elif outputs is not None:
-            payload = {**payload, "parameters": {**(payload.get("parameters") or {}), "outputs": list(outputs)}}
+            payload = {
+                **payload,
+                "parameters": {**(payload.get("parameters") or {}), "outputs": list(outputs)},
+            }
         response = self._infer(protocol, strict_json.dumps(v1.plain(payload)), (), None, timeout)
         found = self._decoded(strict_json.loads, response.body)
         if not isinstance(found, dict):
@@ -167,7 +185,12 @@ class Endpoint:
         return found
 
     def _infer(
-        self, protocol: Literal["v1", "v2"], body: bytes, buffers: Sequence[memoryview], json_length: int | None, timeout: float,
+        self,
+        protocol: Literal["v1", "v2"],
+        body: bytes,
+        buffers: Sequence[memoryview],
+        json_length: int | None,
+        timeout: float,
     ) -> Response:
         service, transport = self._service()
         start = self._heads.get(protocol)
@@ -177,7 +200,9 @@ class Endpoint:
             start = f"POST {self._source.base}{path} HTTP/1.1\r\nHost: {self._source.host}\r\nContent-Type: "
             self._heads[protocol] = start
         size = len(body) + sum([buffer.nbytes for buffer in buffers])
-        kind = v2.JSON_TYPE if json_length is None else f"{v2.BINARY_TYPE}\r\n{v2.LENGTH_HEADER}: {json_length}"
+        kind = (
+            v2.JSON_TYPE if json_length is None else f"{v2.BINARY_TYPE}\r\n{v2.LENGTH_HEADER}: {json_length}"
+        )
         head = f"{start}{kind}\r\nContent-Length: {size}\r\n{self._source.headers()}\r\n".encode("ascii")
         try:
             response = transport.request(head, (body, *buffers), timeout)
@@ -192,7 +217,9 @@ class Endpoint:
             self._follow(transport, service, revision)
         return response
 
-    def _elsewhere(self, error: CannotConnect, head: bytes, body: tuple[bytes | memoryview, ...], timeout: float) -> Response:
+    def _elsewhere(
+        self, error: CannotConnect, head: bytes, body: tuple[bytes | memoryview, ...], timeout: float
+    ) -> Response:
         before, _ = self._service()
         if before.address is None:
             raise self._unreachable(before, error) from error
@@ -207,12 +234,15 @@ class Endpoint:
     def _unreachable(self, service: Service, error: Exception) -> errors.KaleServeError:
         if service.state is None:
             return errors.EndpointNotReady(
-                f"{self.name}: nothing answers at {self._source.host}: {error}.", subject=self.name, hint="Check the address.",
+                f"{self.name}: nothing answers at {self._source.host}: {error}.",
+                subject=self.name,
+                hint="Check the address.",
             )
         said = service.sentence or f"It is {service.state}."
         cause = service.error or {}
         return errors.EndpointNotReady(
-            f"{self.name} does not answer predictions. {said}", subject=self.name,
+            f"{self.name} does not answer predictions. {said}",
+            subject=self.name,
             hint=cause.get("hint") or "isvc.wait() waits until it is ready; isvc.logs() shows why it is not.",
             details={"state": service.state, **({"error": cause} if cause else {})},
         )
@@ -221,7 +251,9 @@ class Endpoint:
         service, transport = self._service()
 
         def refuse(error: Exception) -> errors.KaleServeError:
-            return self._unreachable(self._service(renew=True)[0] if service.address is not None else service, error)
+            return self._unreachable(
+                self._service(renew=True)[0] if service.address is not None else service, error
+            )
 
         return get(transport, self._source, path, TIMEOUT_SECONDS, refuse)
 
@@ -260,12 +292,15 @@ class Endpoint:
 
     def _decoded_v2(self, response: Response) -> v2.InferResponse:
         try:
-            return v2.decode_response(response.body, v2.header_length(response.headers.get(v2.LENGTH_HEADER.lower())))
+            return v2.decode_response(
+                response.body, v2.header_length(response.headers.get(v2.LENGTH_HEADER.lower()))
+            )
         except errors.InvalidInput as error:
             raise self._no_answer(error) from error
 
     def _no_answer(self, error: errors.InvalidInput) -> errors.UpstreamFailed:
         return errors.UpstreamFailed(
-            f"{self.name}: the server's answer cannot be read. {error.message}", subject=self.name,
+            f"{self.name}: the server's answer cannot be read. {error.message}",
+            subject=self.name,
             hint="Is it a model server that speaks this protocol?",
         )

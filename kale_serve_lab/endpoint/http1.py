@@ -64,7 +64,9 @@ class Reader:
                 break
         coding = headers.get("content-encoding", "identity")
         if coding != "identity":
-            raise UpstreamFailed(f"The answer came with the content coding {coding[:40]!r}, which was not asked for.")
+            raise UpstreamFailed(
+                f"The answer came with the content coding {coding[:40]!r}, which was not asked for."
+            )
         keep = version >= 1 and "close" not in headers.get("connection", "").lower()
         transfer, length = headers.get("transfer-encoding"), headers.get("content-length")
         if transfer is not None and length is not None:
@@ -185,7 +187,11 @@ class Reader:
 
 def _parse_head(head: bytes) -> tuple[int, int, dict[str, str]]:
     first, *lines = head.decode("latin-1").split("\r\n")
-    if not first.startswith("HTTP/1.") or not first[7:8].isdigit() or not (first[9:12].isascii() and first[9:12].isdigit()):
+    if (
+        not first.startswith("HTTP/1.")
+        or not first[7:8].isdigit()
+        or not (first[9:12].isascii() and first[9:12].isdigit())
+    ):
         raise UpstreamFailed("What answers there does not speak HTTP.")
     headers: dict[str, str] = {}
     for line in lines:
@@ -210,5 +216,6 @@ def _length(text: str, max_body: int) -> int:
 
 def _too_large(max_body: int) -> UpstreamFailed:
     return UpstreamFailed(
-        f"The answer is larger than {max_body} bytes.", hint="Predict fewer rows at a time.",
+        f"The answer is larger than {max_body} bytes.",
+        hint="Predict fewer rows at a time.",
     )

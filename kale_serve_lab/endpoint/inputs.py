@@ -49,7 +49,9 @@ def understand(value: Any, signature: Signature | None, *, verbatim_dicts: bool 
     `verbatim_dicts`: every dict is a whole request (there is a transformer that may expect any).
     """
     if isinstance(value, str | bytes):
-        value = strict_json.loads(value.encode("utf-8", "replace") if isinstance(value, str) else value, "The JSON text")
+        value = strict_json.loads(
+            value.encode("utf-8", "replace") if isinstance(value, str) else value, "The JSON text"
+        )
         if not isinstance(value, dict):
             value = {"instances": value if isinstance(value, list) else [value]}
     if isinstance(value, Mapping):
@@ -110,7 +112,8 @@ def _of_dict(value: dict[str, Any], signature: Signature | None, *, verbatim: bo
         return Given("dict", payload=value)
     if signature is None or not signature.named or not value:
         raise InvalidInput(
-            "The request has neither instances (v1) nor inputs (v2).", hint='For example {"instances": [[1.0, 2.0]]}.',
+            "The request has neither instances (v1) nor inputs (v2).",
+            hint='For example {"instances": [[1.0, 2.0]]}.',
         )
     columns = {name: v1.plain(column) for name, column in value.items()}
     if any(isinstance(column, list) for column in columns.values()):
@@ -144,14 +147,21 @@ def _of_frame(frame: Any, signature: Signature | None) -> Given:
             _check_width(len(names), signature)
         return _of_columns(frame, wanted, signature)
     if signature is not None:
-        return Given("frame", matrix=_checked_tensor(frame.to_numpy(), signature.inputs[0]), index=frame.index)
+        return Given(
+            "frame", matrix=_checked_tensor(frame.to_numpy(), signature.inputs[0]), index=frame.index
+        )
     return _of_columns(frame, names, None)
 
 
 def _of_columns(frame: Any, names: list[str], signature: Signature | None) -> Given:
     kinds = set(frame.dtypes)
     one = next(iter(kinds)) if len(kinds) == 1 else None
-    if signature is not None and signature.one_dtype and getattr(one, "kind", "O") in "biuf" and hasattr(one, "newbyteorder"):
+    if (
+        signature is not None
+        and signature.one_dtype
+        and getattr(one, "kind", "O") in "biuf"
+        and hasattr(one, "newbyteorder")
+    ):
         matrix = frame.to_numpy()
         _check_matrix(matrix, signature)
         return Given("frame", matrix=matrix, index=frame.index)
@@ -206,7 +216,9 @@ def _of_table(kind: Kind, found: NDArray[Any], signature: Signature) -> Given:
     width = len(signature.inputs)
     if found.ndim != 2:
         hint = f"One row of {width} values is [[...]]." if found.ndim == 1 and len(found) == width else None
-        raise InvalidInput(f"The model takes a table of {width} columns; this has shape {list(found.shape)}.", hint=hint)
+        raise InvalidInput(
+            f"The model takes a table of {width} columns; this has shape {list(found.shape)}.", hint=hint
+        )
     _check_width(found.shape[1], signature)
     if found.dtype.kind in "biuf" and signature.one_dtype is not None:
         _check_matrix(found, signature)
@@ -251,7 +263,9 @@ def _of_list(rows: list[Any], signature: Signature | None) -> Given:
 
 def _of_objects(rows: list[Any], signature: Signature | None) -> Given:
     if signature is not None and signature.layout == "tensor":
-        raise InvalidInput("The model takes a tensor; these rows name columns.", hint="Give each row as a list.")
+        raise InvalidInput(
+            "The model takes a tensor; these rows name columns.", hint="Give each row as a list."
+        )
     wanted = list(rows[0]) if signature is None else [spec.name for spec in signature.inputs]
     for at, row in enumerate(rows):
         if not isinstance(row, Mapping):
@@ -271,7 +285,9 @@ def _array_of_rows(rows: list[Any]) -> NDArray[Any]:
             # numpy writes [1, "a"] as two texts; the values themselves say what they are.
             found = np.array(rows, dtype=object)
     except (ValueError, OverflowError) as error:
-        raise InvalidInput("The rows differ in length.", hint="Each row has the same number of values.") from error
+        raise InvalidInput(
+            "The rows differ in length.", hint="Each row has the same number of values."
+        ) from error
     return found
 
 
@@ -295,7 +311,8 @@ def _checked_tensor(found: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
         )
     if any(size not in (-1, came) for size, came in zip(spec.shape, shape, strict=True)):
         raise InvalidInput(
-            f"The model takes a tensor of shape {list(spec.shape)} (-1: any); this has shape {list(shape)}.", subject=spec.name,
+            f"The model takes a tensor of shape {list(spec.shape)} (-1: any); this has shape {list(shape)}.",
+            subject=spec.name,
         )
     _check_values("The input", found, spec.dtype)
     return found
@@ -329,17 +346,24 @@ def _check_values(name: str, values: NDArray[Any], dtype: str) -> None:
         tensor = tensors.from_array(name, values)
         if tensor.dtype == dtypes.BYTES and dtype != dtypes.BYTES:
             at, item = next(
-                ((at, item) for at, item in enumerate(values.ravel().tolist()) if isinstance(item, str | bytes)),
+                (
+                    (at, item)
+                    for at, item in enumerate(values.ravel().tolist())
+                    if isinstance(item, str | bytes)
+                ),
                 (0, values.ravel()[0]),
             )
-            raise InvalidInput(f"{name}: row {at} is {_shown(item)}; the model takes a number ({dtype}).", subject=name)
+            raise InvalidInput(
+                f"{name}: row {at} is {_shown(item)}; the model takes a number ({dtype}).", subject=name
+            )
         values = tensor.data
         kind = values.dtype.kind
     if kind in "biuf" and dtype == dtypes.BYTES:
         gaps = kind == "f" and bool(np.isnan(values).all())
         if not gaps:
             raise InvalidInput(
-                f"{name}: row 0 is {_shown(values.ravel()[0].item())}; the model takes a text.", subject=name,
+                f"{name}: row 0 is {_shown(values.ravel()[0].item())}; the model takes a text.",
+                subject=name,
                 hint="If these are the texts' numbers: .astype(str).",
             )
     if kind == "f" and dtype not in dtypes.FLOATS and dtype != dtypes.BYTES:
@@ -352,7 +376,8 @@ def _check_values(name: str, values: NDArray[Any], dtype: str) -> None:
 
 def _refuse_fraction(name: str, row: int, value: Any, dtype: str) -> None:
     raise InvalidInput(
-        f"{name}: row {row} is {float(value)!r}; the model was trained on whole numbers ({dtype}).", subject=name,
+        f"{name}: row {row} is {float(value)!r}; the model was trained on whole numbers ({dtype}).",
+        subject=name,
         hint="A missing number has no integer: fill it before.",
     )
 
@@ -365,14 +390,17 @@ def _check_names(names: Sequence[str], wanted: Sequence[str], subject: str = "Th
     unknown = [name for name in names if name not in want]
     if missing:
         raise InvalidInput(
-            f"{subject} misses {_names(missing)}.", subject=missing[0],
+            f"{subject} misses {_names(missing)}.",
+            subject=missing[0],
             hint=f"It also has {_names(unknown)}, which the model does not know." if unknown else None,
             details={"missing": missing, "unknown": unknown},
         )
     if unknown:
         raise InvalidInput(
-            f"{subject} has {_names(unknown)}, which the model does not know.", subject=unknown[0],
-            hint=f"The model takes {_names(wanted)}.", details={"missing": [], "unknown": unknown},
+            f"{subject} has {_names(unknown)}, which the model does not know.",
+            subject=unknown[0],
+            hint=f"The model takes {_names(wanted)}.",
+            details={"missing": [], "unknown": unknown},
         )
 
 

@@ -38,12 +38,17 @@ def check(response: Response, name: str) -> None:
     if 300 <= response.status < 400:
         target = _bounded(response.headers.get("location", "nowhere"))
         raise errors.Unauthorized(
-            f"{name}: the server redirects to {target}; redirects are not followed.", subject=name, hint=_LOGIN_HINT,
+            f"{name}: the server redirects to {target}; redirects are not followed.",
+            subject=name,
+            hint=_LOGIN_HINT,
         )
     if kind in ("text/html", "application/xhtml+xml"):
-        cls = _BY_STATUS.get(response.status, errors.Unauthorized if response.status < 300 else errors.UpstreamFailed)
+        cls = _BY_STATUS.get(
+            response.status, errors.Unauthorized if response.status < 300 else errors.UpstreamFailed
+        )
         raise cls(
-            f"{name}: a web page came in place of a prediction (status {response.status}).", subject=name,
+            f"{name}: a web page came in place of a prediction (status {response.status}).",
+            subject=name,
             hint=_HINTS.get(response.status, _LOGIN_HINT) if response.status >= 400 else _LOGIN_HINT,
         )
     if response.status < 300:

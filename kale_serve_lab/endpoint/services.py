@@ -72,7 +72,8 @@ class DaemonSource:
         found = self._client.request("GET", f"/api/services/{quote(self._name, safe='')}")
         if not isinstance(found, dict) or found.get("namespace", self._namespace) != self._namespace:
             raise errors.EndpointNotFound(
-                f"There is no endpoint {self._name!r} in the namespace {self._namespace!r}.", subject=self._name,
+                f"There is no endpoint {self._name!r} in the namespace {self._namespace!r}.",
+                subject=self._name,
                 hint="`kale-serve list` shows the endpoints.",
             )
         transformer = found.get("transformer")
@@ -105,9 +106,13 @@ class UrlSource:
     def __init__(self, name: str, url: str, token: str | None) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-            raise errors.InvalidRequest(f"{url!r} is not the address of a service.", hint="For example https://host/path.")
+            raise errors.InvalidRequest(
+                f"{url!r} is not the address of a service.", hint="For example https://host/path."
+            )
         if parts.username is not None or any(char <= " " or char == "\x7f" for char in url):
-            raise errors.InvalidRequest("A service's address holds neither a user's name nor spaces.", hint="Give token=... .")
+            raise errors.InvalidRequest(
+                "A service's address holds neither a user's name nor spaces.", hint="Give token=... ."
+            )
         self._name = name
         self._token = token
         self._tls = parts.scheme == "https"
@@ -155,19 +160,35 @@ class UrlSource:
             try:
                 token = path.read_text(encoding="utf-8").strip()
             except (OSError, UnicodeError) as error:
-                raise errors.Unauthorized(f"The token file {path} cannot be read: {error}.", subject=str(path)) from error
+                raise errors.Unauthorized(
+                    f"The token file {path} cannot be read: {error}.", subject=str(path)
+                ) from error
         if not token.isascii() or not token.isprintable() or not token or " " in token:
-            raise errors.Unauthorized("The token is empty or holds characters that no token has.", subject=self._name)
+            raise errors.Unauthorized(
+                "The token is empty or holds characters that no token has.", subject=self._name
+            )
         return f"Authorization: Bearer {token}\r\n"
 
     def _get(self, transport: Transport, path: str) -> Response:
-        return get(transport, self, path, 30, lambda error: errors.EndpointNotReady(
-            f"Nothing answers at {self.host}: {error}.", subject=self._name, hint="Check the address.",
-        ))
+        return get(
+            transport,
+            self,
+            path,
+            30,
+            lambda error: errors.EndpointNotReady(
+                f"Nothing answers at {self.host}: {error}.",
+                subject=self._name,
+                hint="Check the address.",
+            ),
+        )
 
 
 def get(
-    transport: Transport, source: Source, path: str, timeout: float, refuse: Callable[[Exception], errors.KaleServeError],
+    transport: Transport,
+    source: Source,
+    path: str,
+    timeout: float,
+    refuse: Callable[[Exception], errors.KaleServeError],
 ) -> Response:
     """A GET of a path below the service's base; `refuse` makes the error for a server that cannot be reached."""
     from kale_serve_lab.endpoint.transport import CannotConnect
@@ -182,13 +203,18 @@ def get(
 def _signature_of(body: bytes) -> Signature | None:
     try:
         listed = json.loads(body)["inputs"]
-        specs = [TensorSpec(item["name"], item["datatype"], tuple(int(size) for size in item["shape"])) for item in listed]
+        specs = [
+            TensorSpec(item["name"], item["datatype"], tuple(int(size) for size in item["shape"]))
+            for item in listed
+        ]
         if not specs:
             return None
         if len(specs) == 1:
             return Signature(layout="tensor", inputs=specs)
         if all(spec.shape in ((-1,), (-1, 1)) for spec in specs):
-            return Signature(layout="columns", named=True, inputs=[TensorSpec(spec.name, spec.dtype) for spec in specs])
+            return Signature(
+                layout="columns", named=True, inputs=[TensorSpec(spec.name, spec.dtype) for spec in specs]
+            )
     except (ValueError, KeyError, TypeError, errors.InvalidSignature):
         # Metadata is a help, not a condition: KServe's servers leave it empty.
         return None

@@ -78,7 +78,9 @@ class _Connection:
 class Transport:
     """Requests to one address: a Unix socket's path, or (host, port) with an optional TLS context."""
 
-    def __init__(self, address: str | tuple[str, int], tls: ssl.SSLContext | None = None, *, max_body: int = MAX_BODY) -> None:
+    def __init__(
+        self, address: str | tuple[str, int], tls: ssl.SSLContext | None = None, *, max_body: int = MAX_BODY
+    ) -> None:
         self.address = address
         self._tls = tls
         self._max_body = max_body
@@ -100,7 +102,8 @@ class Transport:
                 # Nothing of it was worked on, so sending it again cannot predict twice.
                 if attempt == 2:
                     raise EndpointGone(
-                        "The server closed the connection without an answer.", hint="Look at the endpoint's logs.",
+                        "The server closed the connection without an answer.",
+                        hint="Look at the endpoint's logs.",
                     ) from None
         raise AssertionError
 
@@ -111,7 +114,11 @@ class Transport:
             connection.sock.close()
 
     def _exchange(
-        self, connection: _Connection, message: list[bytes | memoryview], timeout: float, deadline: float,
+        self,
+        connection: _Connection,
+        message: list[bytes | memoryview],
+        timeout: float,
+        deadline: float,
     ) -> Response:
         keep = False
         reused, connection.used = connection.used, True
@@ -201,7 +208,9 @@ class Transport:
         plain = socket.create_connection(self.address, timeout)
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return plain if self._tls is None else self._tls.wrap_socket(plain, server_hostname=self.address[0])
+            return (
+                plain if self._tls is None else self._tls.wrap_socket(plain, server_hostname=self.address[0])
+            )
         except BaseException:
             plain.close()
             raise
@@ -212,7 +221,9 @@ def _connect_unix(path: str, timeout: float) -> socket.socket:
     try:
         # A full backlog turns a non-blocking connect away at once, so it waits in the kernel, with the kernel's timeout.
         whole, part = divmod(timeout, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(whole), int(part * 1e6) or 1))
+        sock.setsockopt(
+            socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(whole), int(part * 1e6) or 1)
+        )
         try:
             sock.connect(path)
         except BlockingIOError:

@@ -15,7 +15,9 @@ def first_misfit(dtype: str, flat: list[Any]) -> str:
     for index, item in enumerate(flat):
         if not _fits(dtype, item):
             shown = repr(item)
-            return f"value {index} is {shown if len(shown) <= 40 else shown[:37] + '...'}, which is no {dtype}"
+            return (
+                f"value {index} is {shown if len(shown) <= 40 else shown[:37] + '...'}, which is no {dtype}"
+            )
     return f"a value is no {dtype}"
 
 

@@ -53,7 +53,9 @@ def v2_name(dtype: Any) -> str:
 
     Raises `InvalidSignature` for a type that no tensor can have (complex, float128 ...).
     """
-    name = dtype if isinstance(dtype, str) else getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
+    name = (
+        dtype if isinstance(dtype, str) else getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
+    )
     name = name if isinstance(name, str) else str(dtype)
     if name.upper() in ALL and name.lower() not in _ALIASES:
         return name.upper()
@@ -66,5 +68,7 @@ def v2_name(dtype: Any) -> str:
     if lower.startswith(("datetime64", "timedelta64", "period[", "str", "bytes", "string")):
         return BYTES
     raise InvalidSignature(
-        f"There is no tensor data type for {dtype!r}.", subject=str(dtype), hint=f"Known are {', '.join(ALL)} and numpy's names for them.",
+        f"There is no tensor data type for {dtype!r}.",
+        subject=str(dtype),
+        hint=f"Known are {', '.join(ALL)} and numpy's names for them.",
     )

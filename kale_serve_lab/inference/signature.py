@@ -34,7 +34,9 @@ class TensorSpec:
         if not isinstance(self.name, str) or not self.name:
             raise InvalidSignature(f"A tensor's name is a text, not {self.name!r}.")
         if self.dtype not in dtypes.ALL:
-            raise InvalidSignature(f"{self.name}: there is no tensor data type {self.dtype!r}.", subject=self.name)
+            raise InvalidSignature(
+                f"{self.name}: there is no tensor data type {self.dtype!r}.", subject=self.name
+            )
         if any(isinstance(size, bool) or not isinstance(size, int) or size < -1 for size in self.shape):
             raise InvalidSignature(f"{self.name}: {list(self.shape)!r} is not a shape.", subject=self.name)
 
@@ -59,11 +61,15 @@ class TensorSpec:
         for key in ("shape", "categories", "classes"):
             if key in known:
                 if not isinstance(known[key], Sequence) or isinstance(known[key], str):
-                    raise InvalidSignature(f"{value.get('name')}: {key} is a list.", subject=str(value.get("name")))
+                    raise InvalidSignature(
+                        f"{value.get('name')}: {key} is a list.", subject=str(value.get("name"))
+                    )
                 known[key] = tuple(known[key])
         for key in ("min", "max"):
             if key in known and (isinstance(known[key], bool) or not isinstance(known[key], int | float)):
-                raise InvalidSignature(f"{value.get('name')}: {key} is a number.", subject=str(value.get("name")))
+                raise InvalidSignature(
+                    f"{value.get('name')}: {key} is a number.", subject=str(value.get("name"))
+                )
         try:
             return cls(**known)
         except TypeError as error:
@@ -109,7 +115,9 @@ class Signature:
     ) -> None:
         if inputs is None:
             if input_size is None:
-                raise InvalidSignature("A signature needs its inputs.", hint="Give input_size and input_dtype.")
+                raise InvalidSignature(
+                    "A signature needs its inputs.", hint="Give input_size and input_dtype."
+                )
             layout = "tensor"
             inputs = (_kale_spec("input-0", input_size, input_dtype),)
             if output_size is not None:
@@ -164,7 +172,12 @@ class Signature:
         if not isinstance(value, Mapping):
             raise InvalidSignature(f"A signature is an object, not {type(value).__name__}.")
         if "inputs" not in value and "input_size" in value:
-            return cls(value["input_size"], value.get("output_size"), value.get("input_dtype"), value.get("output_dtype"))
+            return cls(
+                value["input_size"],
+                value.get("output_size"),
+                value.get("input_dtype"),
+                value.get("output_dtype"),
+            )
         inputs, outputs, example = value.get("inputs"), value.get("outputs") or [], value.get("input_example")
         if not isinstance(inputs, list) or not isinstance(outputs, list):
             raise InvalidSignature("A signature's inputs and outputs are lists.")

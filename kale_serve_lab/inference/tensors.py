@@ -92,7 +92,9 @@ def _v2_name(dtype: Any) -> str:
     return dtypes.v2_name(dtype)
 
 
-def from_json(name: str, dtype: str, shape: tuple[int, ...], data: Any, parameters: dict[str, Any] | None = None) -> Tensor:
+def from_json(
+    name: str, dtype: str, shape: tuple[int, ...], data: Any, parameters: dict[str, Any] | None = None
+) -> Tensor:
     """A tensor of the JSON field `data`: flat, or nested as the shape says. `shape` has been through `checked_shape`."""
     import numpy as np
 
@@ -125,7 +127,9 @@ def from_json(name: str, dtype: str, shape: tuple[int, ...], data: Any, paramete
     return Tensor(name, dtype, shape, _reshaped(name, found, shape), parameters)
 
 
-def from_bytes(name: str, dtype: str, shape: tuple[int, ...], raw: memoryview, parameters: dict[str, Any] | None = None) -> Tensor:
+def from_bytes(
+    name: str, dtype: str, shape: tuple[int, ...], raw: memoryview, parameters: dict[str, Any] | None = None
+) -> Tensor:
     """A tensor over little-endian raw bytes, without a copy where they are aligned. `shape` has been checked."""
     import numpy as np
 
@@ -133,8 +137,12 @@ def from_bytes(name: str, dtype: str, shape: tuple[int, ...], raw: memoryview, p
     parameters = dict(parameters or {})
     if dtype == dtypes.BYTES:
         gaps = parameters.get(MISSING)
-        if gaps is not None and not (isinstance(gaps, list) and all(type(i) is int and 0 <= i < count for i in gaps)):
-            raise InvalidInput(f"{name}: parameter {MISSING} is a list of positions in the data.", subject=name)
+        if gaps is not None and not (
+            isinstance(gaps, list) and all(type(i) is int and 0 <= i < count for i in gaps)
+        ):
+            raise InvalidInput(
+                f"{name}: parameter {MISSING} is a list of positions in the data.", subject=name
+            )
         return Tensor(name, dtype, shape, _object_array(_split(name, raw, count), shape), parameters)
     numpy_name, width = dtypes.NUMPY[dtype]
     if raw.nbytes != count * width:
@@ -172,7 +180,9 @@ def to_json(tensor: Tensor) -> list[Any]:
     try:
         flat = [item.decode("utf-8") for item in flat]
     except UnicodeError:
-        raise InvalidInput(f"{tensor.name}: bytes that are no text travel in binary only.", subject=tensor.name) from None
+        raise InvalidInput(
+            f"{tensor.name}: bytes that are no text travel in binary only.", subject=tensor.name
+        ) from None
     for index in tensor.parameters.get(MISSING, ()):
         flat[index] = None
     return flat
@@ -185,7 +195,9 @@ def checked_shape(name: str, shape: Any) -> tuple[int, ...]:
     if any(type(size) is not int or size < 0 or size >= 2**63 for size in shape):
         raise InvalidInput(f"{name}: {_short(shape)} is not a shape.", subject=name)
     if 0 in shape and max(shape) > MAX_EMPTY_DIMENSION:
-        raise InvalidInput(f"{name}: {_short(shape)} holds nothing; its other sizes cannot be meant.", subject=name)
+        raise InvalidInput(
+            f"{name}: {_short(shape)} holds nothing; its other sizes cannot be meant.", subject=name
+        )
     return tuple(shape)
 
 
@@ -196,15 +208,20 @@ def _flat(name: str, shape: tuple[int, ...], data: Any) -> list[Any]:
     if level and isinstance(level[0], list):
         for depth, size in enumerate(shape):
             if len(level) != math.prod(shape[: depth + 1]):
-                raise InvalidInput(f"{name}: the nesting of data is not that of shape {_short(list(shape))}.", subject=name)
+                raise InvalidInput(
+                    f"{name}: the nesting of data is not that of shape {_short(list(shape))}.", subject=name
+                )
             if depth + 1 < len(shape):
                 if any(type(row) is not list or len(row) != shape[depth + 1] for row in level):
                     raise InvalidInput(
-                        f"{name}: the nesting of data is not that of shape {_short(list(shape))}.", subject=name,
+                        f"{name}: the nesting of data is not that of shape {_short(list(shape))}.",
+                        subject=name,
                     )
                 level = list(chain.from_iterable(level))
             elif size and any(type(item) is list for item in level):
-                raise InvalidInput(f"{name}: data is nested deeper than shape {_short(list(shape))}.", subject=name)
+                raise InvalidInput(
+                    f"{name}: data is nested deeper than shape {_short(list(shape))}.", subject=name
+                )
     if len(level) != math.prod(shape):
         raise InvalidInput(
             f"{name}: {len(level)} values came for shape {_short(list(shape))}, which takes {_short(math.prod(shape))}.",
@@ -269,7 +286,9 @@ def _from_objects(name: str, found: NDArray[Any]) -> Tensor:
                 hint="One column holds either numbers or texts, and each row has the same number of values.",
             )
     parameters = {MISSING: gaps} if gaps else {}
-    return Tensor(name, dtypes.BYTES, tuple(found.shape), _object_array(values, tuple(found.shape)), parameters)
+    return Tensor(
+        name, dtypes.BYTES, tuple(found.shape), _object_array(values, tuple(found.shape)), parameters
+    )
 
 
 def _is_gap(item: Any) -> bool:

@@ -70,7 +70,11 @@ def new_id() -> str:
 
 
 def encode_request(
-    inputs: Sequence[Tensor], outputs: Sequence[str] | None = None, id: str | None = None, *, binary: bool = True,  # noqa: A002
+    inputs: Sequence[Tensor],
+    outputs: Sequence[str] | None = None,
+    id: str | None = None,  # noqa: A002
+    *,
+    binary: bool = True,
 ) -> Encoded:
     """Header, buffers to send after it without a copy, and the header's length (None: all is JSON)."""
     payload: dict[str, Any] = {"id": id or new_id()}
@@ -80,7 +84,8 @@ def encode_request(
         payload["parameters"] = {"binary_data_output": True}
     if outputs is not None:
         payload["outputs"] = [
-            {"name": name, "parameters": {"binary_data": True}} if binary else {"name": name} for name in outputs
+            {"name": name, "parameters": {"binary_data": True}} if binary else {"name": name}
+            for name in outputs
         ]
     return _with_header(payload, buffers, binary=binary, what="The input")
 
@@ -165,12 +170,16 @@ def _with_header(payload: dict[str, Any], buffers: list[memoryview], *, binary: 
     return header, [raw for raw in buffers if raw.nbytes], len(header)
 
 
-def _split(body: bytes | bytearray | memoryview, json_length: int | None, what: str) -> tuple[dict[str, Any], memoryview]:
+def _split(
+    body: bytes | bytearray | memoryview, json_length: int | None, what: str
+) -> tuple[dict[str, Any], memoryview]:
     view = memoryview(body).cast("B")
     if json_length is None:
         json_length = view.nbytes
     if not 0 <= json_length <= view.nbytes:
-        raise InvalidInput(f"{what}: a header of {json_length} bytes does not fit into a body of {view.nbytes}.")
+        raise InvalidInput(
+            f"{what}: a header of {json_length} bytes does not fit into a body of {view.nbytes}."
+        )
     payload = strict_json.loads(view[:json_length], what)
     if not isinstance(payload, dict):
         raise InvalidInput(f"{what} is an object.")
@@ -180,7 +189,9 @@ def _split(body: bytes | bytearray | memoryview, json_length: int | None, what: 
 def _objects(payload: dict[str, Any], key: str) -> list[dict[str, Any]]:
     found = payload.get(key)
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-        raise InvalidInput(f"{key} is a list of objects.", hint='See {"inputs": [{"name", "shape", "datatype", "data"}]}.')
+        raise InvalidInput(
+            f"{key} is a list of objects.", hint='See {"inputs": [{"name", "shape", "datatype", "data"}]}.'
+        )
     if len(found) > MAX_TENSORS:
         raise InvalidInput(f"There are {len(found)} {key}; at most {MAX_TENSORS} are read.")
     return found
@@ -234,7 +245,11 @@ def _decode(item: dict[str, Any], raw: memoryview) -> tuple[Tensor, int]:
         raise InvalidInput("A tensor has a name.")
     if not isinstance(dtype, str) or dtype not in dtypes.ALL:
         shown = repr(dtype)[:40]
-        raise InvalidInput(f"{name}: the datatype {shown} is not known.", subject=name, hint=f"Known are {', '.join(dtypes.ALL)}.")
+        raise InvalidInput(
+            f"{name}: the datatype {shown} is not known.",
+            subject=name,
+            hint=f"Known are {', '.join(dtypes.ALL)}.",
+        )
     shape = tensors.checked_shape(name, item.get("shape"))
     parameters = dict(_parameters(item, name))
     size = parameters.pop("binary_data_size", None)

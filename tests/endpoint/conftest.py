@@ -45,7 +45,11 @@ class Registry:
                     registry.asked += 1
                     self.answer(200, registry.services[name])
                 else:
-                    error = {"code": "EndpointNotFound", "message": f"There is no endpoint {name!r}.", "subject": name}
+                    error = {
+                        "code": "EndpointNotFound",
+                        "message": f"There is no endpoint {name!r}.",
+                        "subject": name,
+                    }
                     self.answer(404, {"error": error})
 
             def do_POST(self):
@@ -70,8 +74,16 @@ class Registry:
 
     def serve(self, name, **service):
         self.services[name] = {
-            "name": name, "namespace": "default", "protocol": "v2", "signature": None, "transformer": None, "state": "Ready",
-            "sentence": "Ready.", "ready_revision": 1, "error": None, "socket": str(paths.front_socket("default", name)),
+            "name": name,
+            "namespace": "default",
+            "protocol": "v2",
+            "signature": None,
+            "transformer": None,
+            "state": "Ready",
+            "sentence": "Ready.",
+            "ready_revision": 1,
+            "error": None,
+            "socket": str(paths.front_socket("default", name)),
         } | service
         return self.services[name]
 
@@ -101,16 +113,32 @@ class ModelServer:
         self.control.bind(str(self.control_path))
         self.control.listen(8)
         spec = {
-            "component": "predictor", "namespace": "default", "revision": 1, "nonce": "ab12", "framework": "sklearn",
-            "class_name": None, "signature": None, "method": None, "listen_fd": self.listener.fileno(),
-            "control_fd": self.control.fileno(), "predictor_socket": None, "protocol": "v2", "max_body_bytes": 1 << 30,
+            "component": "predictor",
+            "namespace": "default",
+            "revision": 1,
+            "nonce": "ab12",
+            "framework": "sklearn",
+            "class_name": None,
+            "signature": None,
+            "method": None,
+            "listen_fd": self.listener.fileno(),
+            "control_fd": self.control.fileno(),
+            "predictor_socket": None,
+            "protocol": "v2",
+            "max_body_bytes": 1 << 30,
         } | spec
         spec["model_name"] = spec["service"]
         self.log_path = folder / f"{self.path.stem}.log"
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "kale_serve_lab.model_server"], stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=ROOT,
-                pass_fds=(self.listener.fileno(), self.control.fileno()), process_group=0, env=os.environ | {"PYTHONPATH": str(ROOT)},
+                [sys.executable, "-m", "kale_serve_lab.model_server"],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
+                pass_fds=(self.listener.fileno(), self.control.fileno()),
+                process_group=0,
+                env=os.environ | {"PYTHONPATH": str(ROOT)},
             )
         with self.process.stdin as stdin:
             stdin.write(json.dumps(spec).encode())
@@ -181,7 +209,9 @@ class Scripted:
                 return None
             raw += part
         head, _, body = raw.partition(b"\r\n\r\n")
-        size = next((int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0)
+        size = next(
+            (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:")), 0
+        )
         while len(body) < size:
             body += connection.recv(65536)
         self.requests.append((head.decode(), body))
@@ -208,7 +238,11 @@ def scripted(home):
     with contextlib.ExitStack() as stack:
 
         def make(address=None):
-            server = Scripted(socket.AF_UNIX, str(address)) if address else Scripted(socket.AF_INET, ("127.0.0.1", 0))
+            server = (
+                Scripted(socket.AF_UNIX, str(address))
+                if address
+                else Scripted(socket.AF_INET, ("127.0.0.1", 0))
+            )
             stack.callback(server.close)
             return server
 

@@ -19,7 +19,10 @@ from kale_serve_lab.inference.tensors import from_array
 
 def reply(answer, values=(7,), **headers):
     header, buffers, length = v2.encode_response(
-        "iris", [from_array("predict", np.array(values))], "1", binary=["predict"],
+        "iris",
+        [from_array("predict", np.array(values))],
+        "1",
+        binary=["predict"],
     )
     return answer(header + b"".join(buffers), Inference_Header_Content_Length=str(length), **headers)
 
@@ -97,7 +100,8 @@ def test_a_new_revisions_signature_is_learned_from_its_answer(front, endpoint, r
     assert endpoint.signature is None
     asked = registry.asked
     registry.services["iris"]["signature"] = {
-        "layout": "columns", "inputs": [{"name": "x0", "dtype": "FP64"}, {"name": "x1", "dtype": "FP64"}],
+        "layout": "columns",
+        "inputs": [{"name": "x0", "dtype": "FP64"}, {"name": "x1", "dtype": "FP64"}],
     }
     for _ in range(3):
         endpoint.predict(X)
@@ -238,7 +242,9 @@ def test_more_columns_than_one_sendmsg_takes(front, endpoint, answer):
     frame = pd.DataFrame({f"c{at}": [float(at)] if at % 2 else [str(at)] for at in range(2000)})
     endpoint.predict(frame)
     head, body = front.requests[0]
-    length = int(next(line for line in head.split("\r\n") if line.lower().startswith("inference-header")).split(":")[1])
+    length = int(
+        next(line for line in head.split("\r\n") if line.lower().startswith("inference-header")).split(":")[1]
+    )
     found = v2.decode_request(body, length)
     assert [tensor.array.tolist() for tensor in found.inputs] == [frame[name].tolist() for name in frame]
 
@@ -247,11 +253,23 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: appli
 BODY = b'{"outputs":[{"name":"predict","datatype":"INT64","shape":[1],"data":[7]}]}'
 
 
-@pytest.mark.parametrize("raw", [
-    CHUNKED + b"5\r\n" + BODY[:5] + b"\r\n" + f"{len(BODY) - 5:X};ext=1\r\n".encode() + BODY[5:] + b"\r\n0\r\nTrailer: x\r\n\r\n",
-    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: " + str(len(BODY)).encode() + b"\r\n\r\n" + BODY,
-    b"HTTP/1.0 200 OK\r\n\r\n" + BODY,
-])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        CHUNKED
+        + b"5\r\n"
+        + BODY[:5]
+        + b"\r\n"
+        + f"{len(BODY) - 5:X};ext=1\r\n".encode()
+        + BODY[5:]
+        + b"\r\n0\r\nTrailer: x\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: "
+        + str(len(BODY)).encode()
+        + b"\r\n\r\n"
+        + BODY,
+        b"HTTP/1.0 200 OK\r\n\r\n" + BODY,
+    ],
+)
 def test_framings_that_are_read(front, endpoint, raw):
     front.run(front.answer(raw))
     assert endpoint.predict(X).tolist() == [7]
@@ -260,33 +278,52 @@ def test_framings_that_are_read(front, endpoint, raw):
 OK = b"HTTP/1.1 200 OK\r\n"
 
 
-@pytest.mark.parametrize(("raw", "error", "words"), [
-    (OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", errors.UpstreamFailed, "content-length twice"),
-    (OK + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello", errors.UpstreamFailed, "both"),
-    (OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n", errors.UpstreamFailed, "transfer coding"),
-    (OK + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc", errors.UpstreamFailed, "content coding"),
-    (OK + b"Content-Length: 10737418240\r\n\r\n", errors.UpstreamFailed, "larger than"),
-    (OK + b"Content-Length: -1\r\n\r\n", errors.UpstreamFailed, "Content-Length"),
-    (OK + b"Content-Length: 0x10\r\n\r\n", errors.UpstreamFailed, "Content-Length"),
-    (OK + b"Content-Length : 5\r\n\r\nhello", errors.UpstreamFailed, "malformed header"),
-    (OK + b"X: y\r\n" * 30_000, errors.UpstreamFailed, "headers are longer"),
-    (CHUNKED + b"zz\r\n", errors.UpstreamFailed, "malformed"),
-    (CHUNKED + b"-5\r\n", errors.UpstreamFailed, "malformed"),
-    (CHUNKED + b"FFFFFFFFFF\r\n", errors.UpstreamFailed, "larger than"),
-    (CHUNKED + b"3\r\nabcX\r\n", errors.UpstreamFailed, "malformed"),
-    (CHUNKED + b"1" * 200_000, errors.UpstreamFailed, "does not end"),
-    (CHUNKED + b"5\r\nab", errors.EndpointGone, "ended after 2 of 5"),
-    (OK + b"Content-Length: 50\r\n\r\nhello", errors.EndpointGone, "5 of 50"),
-    (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", errors.UpstreamFailed, "does not speak HTTP"),
-    (OK + b"Content-Length: 3\r\n\r\n[1]", errors.UpstreamFailed, "cannot be read"),
-    (OK + b"Content-Length: 2\r\n\r\n{}", errors.UpstreamFailed, "cannot be read"),
-    (OK + b'Content-Length: 14\r\n\r\n{"outputs":[]}', errors.UpstreamFailed, "no outputs"),
-    (OK + b"Content-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>", errors.Unauthorized, "web page"),
-    (b"HTTP/1.1 302 Found\r\nLocation: /dex/auth\r\nContent-Length: 0\r\n\r\n", errors.Unauthorized, "redirects to /dex/auth"),
-    (b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", errors.EndpointNotReady, "503"),
-    (b'HTTP/1.1 500 Oops\r\nContent-Length: 16\r\n\r\n{"error": "why"}', errors.PredictFailed, "why"),
-    (b"HTTP/1.1 403 No\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>", errors.Forbidden, "web page"),
-])
+@pytest.mark.parametrize(
+    ("raw", "error", "words"),
+    [
+        (
+            OK + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+            errors.UpstreamFailed,
+            "content-length twice",
+        ),
+        (OK + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nhello", errors.UpstreamFailed, "both"),
+        (OK + b"Transfer-Encoding: gzip, chunked\r\n\r\n", errors.UpstreamFailed, "transfer coding"),
+        (
+            OK + b"Content-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+            errors.UpstreamFailed,
+            "content coding",
+        ),
+        (OK + b"Content-Length: 10737418240\r\n\r\n", errors.UpstreamFailed, "larger than"),
+        (OK + b"Content-Length: -1\r\n\r\n", errors.UpstreamFailed, "Content-Length"),
+        (OK + b"Content-Length: 0x10\r\n\r\n", errors.UpstreamFailed, "Content-Length"),
+        (OK + b"Content-Length : 5\r\n\r\nhello", errors.UpstreamFailed, "malformed header"),
+        (OK + b"X: y\r\n" * 30_000, errors.UpstreamFailed, "headers are longer"),
+        (CHUNKED + b"zz\r\n", errors.UpstreamFailed, "malformed"),
+        (CHUNKED + b"-5\r\n", errors.UpstreamFailed, "malformed"),
+        (CHUNKED + b"FFFFFFFFFF\r\n", errors.UpstreamFailed, "larger than"),
+        (CHUNKED + b"3\r\nabcX\r\n", errors.UpstreamFailed, "malformed"),
+        (CHUNKED + b"1" * 200_000, errors.UpstreamFailed, "does not end"),
+        (CHUNKED + b"5\r\nab", errors.EndpointGone, "ended after 2 of 5"),
+        (OK + b"Content-Length: 50\r\n\r\nhello", errors.EndpointGone, "5 of 50"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", errors.UpstreamFailed, "does not speak HTTP"),
+        (OK + b"Content-Length: 3\r\n\r\n[1]", errors.UpstreamFailed, "cannot be read"),
+        (OK + b"Content-Length: 2\r\n\r\n{}", errors.UpstreamFailed, "cannot be read"),
+        (OK + b'Content-Length: 14\r\n\r\n{"outputs":[]}', errors.UpstreamFailed, "no outputs"),
+        (OK + b"Content-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>", errors.Unauthorized, "web page"),
+        (
+            b"HTTP/1.1 302 Found\r\nLocation: /dex/auth\r\nContent-Length: 0\r\n\r\n",
+            errors.Unauthorized,
+            "redirects to /dex/auth",
+        ),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", errors.EndpointNotReady, "503"),
+        (b'HTTP/1.1 500 Oops\r\nContent-Length: 16\r\n\r\n{"error": "why"}', errors.PredictFailed, "why"),
+        (
+            b"HTTP/1.1 403 No\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>",
+            errors.Forbidden,
+            "web page",
+        ),
+    ],
+)
 def test_answers_that_are_refused(front, endpoint, raw, error, words):
     front.run(front.answer(raw))
     with pytest.raises(error, match=words):
@@ -317,5 +354,8 @@ def test_before_a_transformer_the_models_signature_says_nothing(front, registry,
         endpoint.close()
         assert endpoint.predict(["a text"]) == {"label": "good"}
     assert [json.loads(body) for _, body in front.requests[:4]] == [
-        {"instances": ["a text"]}, {"instances": [[1.0, 2.0]]}, {"anything": [1]}, {"instances": "x"},
+        {"instances": ["a text"]},
+        {"instances": [[1.0, 2.0]]},
+        {"anything": [1]},
+        {"instances": "x"},
     ]

@@ -16,7 +16,10 @@ from kale_serve_lab import Endpoint, errors
 
 PREDICTIONS = {"predictions": [1]}
 METADATA = {"name": "iris", "inputs": [], "outputs": []}
-ANSWER = {"model_name": "iris", "outputs": [{"name": "output-0", "datatype": "FP64", "shape": [1], "data": [0.1]}]}
+ANSWER = {
+    "model_name": "iris",
+    "outputs": [{"name": "output-0", "datatype": "FP64", "shape": [1], "data": [0.1]}],
+}
 
 
 @pytest.fixture
@@ -52,7 +55,9 @@ def test_v2_with_a_token(server, answer):
 
 def test_v1_where_there_is_no_v2(server, answer):
     server.run(
-        conversation(server, answer({"detail": "Not Found"}, "404 Not Found"), answer({"name": "iris", "ready": True})),
+        conversation(
+            server, answer({"detail": "Not Found"}, "404 Not Found"), answer({"name": "iris", "ready": True})
+        ),
         conversation(server, answer(PREDICTIONS), answer({"name": "iris", "ready": "False"})),
     )
     with Endpoint("x", url=address(server) + "/v1/models/iris:predict") as endpoint:
@@ -65,7 +70,10 @@ def test_v1_where_there_is_no_v2(server, answer):
 
 def test_infinity_has_no_json(server, answer):
     server.run(conversation(server, answer({}, "404 Not Found"), answer({"name": "iris"})))
-    with Endpoint("iris", url=address(server)) as endpoint, pytest.raises(errors.InvalidInput, match="infinite"):
+    with (
+        Endpoint("iris", url=address(server)) as endpoint,
+        pytest.raises(errors.InvalidInput, match="infinite"),
+    ):
         endpoint.predict([[float("inf")]])
 
 
@@ -87,9 +95,19 @@ def test_a_token_file_is_read_again(server, answer, tmp_path):
     assert "Bearer second" in server.requests[2][0]
 
 
-@pytest.mark.parametrize("url", [
-    "ftp://host", "host", "http://", "http://user:pass@host", "http://host/?x=1", "http://host:99999", "http://ho st/", "http://h/a\r\nX: 1",
-])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://host",
+        "host",
+        "http://",
+        "http://user:pass@host",
+        "http://host/?x=1",
+        "http://host:99999",
+        "http://ho st/",
+        "http://h/a\r\nX: 1",
+    ],
+)
 def test_addresses_that_are_refused(url):
     with pytest.raises(errors.InvalidRequest):
         Endpoint("iris", url=url)
@@ -97,7 +115,10 @@ def test_addresses_that_are_refused(url):
 
 def test_a_login_page_is_an_error_that_says_what_to_do(server, answer):
     server.run(conversation(server, answer(b"<html>", "302 Found", Location="https://dex/login")))
-    with Endpoint("iris", url=address(server)) as endpoint, pytest.raises(errors.Unauthorized, match="token="):
+    with (
+        Endpoint("iris", url=address(server)) as endpoint,
+        pytest.raises(errors.Unauthorized, match="token="),
+    ):
         endpoint.predict([[1.0]])
 
 
@@ -118,9 +139,27 @@ def test_a_cluster_is_not_known_yet():
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with openssl")
 def test_tls_is_checked(answer, tmp_path, monkeypatch):
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key", "-out", "cert", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
-        cwd=tmp_path, check=True, capture_output=True,
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-keyout",
+            "key",
+            "-out",
+            "cert",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost",
+        ],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "cert", tmp_path / "key")
@@ -136,7 +175,9 @@ def test_tls_is_checked(answer, tmp_path, monkeypatch):
                         head = b""
                         while b"\r\n\r\n" not in head:
                             head += connection.recv(65536)
-                        size = int(head.lower().partition(b"\r\ncontent-length: ")[2].partition(b"\r\n")[0] or 0)
+                        size = int(
+                            head.lower().partition(b"\r\ncontent-length: ")[2].partition(b"\r\n")[0] or 0
+                        )
                         body = head.partition(b"\r\n\r\n")[2]
                         while len(body) < size:
                             body += connection.recv(65536)

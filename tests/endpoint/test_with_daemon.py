@@ -20,7 +20,7 @@ def submitted(value):
     return ksl.Model(model=model, name="constant", version=f"{value:.0f}.0.0").submit_artifact()
 
 
-def test_no_prediction_is_lost_and_none_is_old_after_a_switch(home, capsys):
+def test_no_prediction_is_lost_and_none_is_old_after_a_switch(home):
     isvc = ksl.serve(submitted(1.0).id, name="constant")
     with ksl.Endpoint("constant") as endpoint:
         stop, answers, lost = threading.Event(), [], []
@@ -55,7 +55,10 @@ def test_no_prediction_is_lost_and_none_is_old_after_a_switch(home, capsys):
             assert gateway.predict(X).tolist() == [2.0]
             assert gateway.predict([[1.0, 2.0]]) == [2.0]
             assert gateway.ready()
-        with ksl.Endpoint("constant", url=isvc.url, token="wrong") as stranger, pytest.raises(errors.Unauthorized):
+        with (
+            ksl.Endpoint("constant", url=isvc.url, token="wrong") as stranger,
+            pytest.raises(errors.Unauthorized),
+        ):
             stranger.predict(X)
 
         isvc.delete()

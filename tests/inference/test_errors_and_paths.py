@@ -19,7 +19,11 @@ CLASSES = sorted((cls for cls in errors._BY_CODE.values()), key=lambda cls: cls.
 @pytest.mark.parametrize("cls", CLASSES)
 def test_an_error_crosses_borders_whole(cls):
     error = cls("what", subject="it", hint="do this", details={"log_tail": ["a"]})
-    for found in (errors.from_json(error.to_json()), errors.from_json(error.to_json()["error"]), pickle.loads(pickle.dumps(error))):
+    for found in (
+        errors.from_json(error.to_json()),
+        errors.from_json(error.to_json()["error"]),
+        pickle.loads(pickle.dumps(error)),
+    ):
         assert type(found) is cls
         assert found.to_json() == error.to_json()
         assert found.http_status == cls.http_status
@@ -29,7 +33,15 @@ def test_an_error_crosses_borders_whole(cls):
 
 
 def test_what_a_stranger_sends_is_an_error_too():
-    for value in (None, [], "x", {}, {"error": "text"}, {"error": {"code": 5, "message": None, "details": []}}, {"error": {"code": "KeyError"}}):
+    for value in (
+        None,
+        [],
+        "x",
+        {},
+        {"error": "text"},
+        {"error": {"code": 5, "message": None, "details": []}},
+        {"error": {"code": "KeyError"}},
+    ):
         found = errors.from_json(value)
         assert isinstance(found, errors.KaleServeError)
         assert found.message
@@ -42,7 +54,11 @@ def test_each_public_name_is_there_once():
 
 
 def test_sockets_have_short_private_paths(home):
-    for path in (paths.daemon_socket(), paths.front_socket("default", "iris"), paths.front_socket("n" * 63, "x" * 63)):
+    for path in (
+        paths.daemon_socket(),
+        paths.front_socket("default", "iris"),
+        paths.front_socket("n" * 63, "x" * 63),
+    ):
         assert len(os.fsencode(path)) <= 100
         assert path.parent.stat().st_mode & 0o777 == 0o700
     assert paths.data_dir().stat().st_mode & 0o777 == 0o700
@@ -103,4 +119,9 @@ def test_the_import_pulls_in_nothing_heavy():
         "kale_serve_lab.Endpoint, kale_serve_lab.Signature\n"
         "print([name for name in ('numpy', 'pandas', 'jsonschema', 'tornado', 'requests', 'asyncio', 'subprocess') if name in sys.modules])"
     )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )

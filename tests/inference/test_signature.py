@@ -13,10 +13,18 @@ from kale_serve_lab.inference.signature import Signature, TensorSpec
 
 def test_json_is_its_inverse():
     signature = Signature(
-        layout="columns", named=True,
-        inputs=[TensorSpec("age", "INT64", min=1, max=90.5), TensorSpec("sex", "BYTES", categories=("f", "m"))],
-        outputs=[TensorSpec("predict", "BYTES", classes=("no", "yes")), TensorSpec("predict_proba", "FP64", (-1, 2))],
-        input_example=[[22, "f"], [38, None]], source="2 rows of X_train",
+        layout="columns",
+        named=True,
+        inputs=[
+            TensorSpec("age", "INT64", min=1, max=90.5),
+            TensorSpec("sex", "BYTES", categories=("f", "m")),
+        ],
+        outputs=[
+            TensorSpec("predict", "BYTES", classes=("no", "yes")),
+            TensorSpec("predict_proba", "FP64", (-1, 2)),
+        ],
+        input_example=[[22, "f"], [38, None]],
+        source="2 rows of X_train",
     )
     assert Signature.from_json(json.loads(json.dumps(signature.to_json()))) == signature
     assert TensorSpec("x", "FP64", min=-math.inf, max=math.nan).to_json()["min"] is None
@@ -26,37 +34,69 @@ def test_kales_own_form():
     signature = Signature(["batch_size", 64], ["batch_size", 10], "float32", np.float64)
     assert signature.inputs == (TensorSpec("input-0", "FP32", (-1, 64)),)
     assert signature.outputs == (TensorSpec("predict", "FP64", (-1, 10)),)
-    assert Signature.from_json({"input_size": ["n", 64], "input_dtype": "float32", "output_size": ["n", 10]}) == signature
+    assert (
+        Signature.from_json({"input_size": ["n", 64], "input_dtype": "float32", "output_size": ["n", 10]})
+        == signature
+    )
 
 
 def test_the_wire_of_a_table():
     numbers = [TensorSpec(name, "FP64") for name in "ab"]
-    assert Signature(layout="columns", inputs=numbers).wire_inputs() == (TensorSpec("input-0", "FP64", (-1, 2)),)
+    assert Signature(layout="columns", inputs=numbers).wire_inputs() == (
+        TensorSpec("input-0", "FP64", (-1, 2)),
+    )
     mixed = [*numbers, TensorSpec("c", "INT64")]
     assert Signature(layout="columns", inputs=mixed).wire_inputs() == tuple(mixed)
     texts = [TensorSpec("a", "BYTES")]
     assert Signature(layout="columns", inputs=texts).one_dtype is None
 
 
-@pytest.mark.parametrize("value", [
-    None, [], {}, {"inputs": 1}, {"layout": "rows", "inputs": []}, {"layout": "tensor", "inputs": []}, {"layout": "columns", "inputs": [1]},
-    {"layout": "columns", "inputs": [{"name": "a"}]}, {"layout": "columns", "inputs": [{"name": "a", "dtype": "FP65"}]},
-    {"layout": "columns", "inputs": [{"name": "a", "dtype": "FP64"}] * 2}, {"input_size": "x"},
-    {"layout": "columns", "inputs": [{"name": "a", "dtype": "FP64", "shape": [-2]}]},
-    {"layout": "columns", "inputs": [{"name": "a", "dtype": "FP64", "shape": "ab"}]},
-    {"layout": "columns", "inputs": [{"name": "a", "dtype": "FP64", "min": "0"}]},
-    {"layout": "columns", "inputs": [], "input_example": {}},
-])
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        [],
+        {},
+        {"inputs": 1},
+        {"layout": "rows", "inputs": []},
+        {"layout": "tensor", "inputs": []},
+        {"layout": "columns", "inputs": [1]},
+        {"layout": "columns", "inputs": [{"name": "a"}]},
+        {"layout": "columns", "inputs": [{"name": "a", "dtype": "FP65"}]},
+        {"layout": "columns", "inputs": [{"name": "a", "dtype": "FP64"}] * 2},
+        {"input_size": "x"},
+        {"layout": "columns", "inputs": [{"name": "a", "dtype": "FP64", "shape": [-2]}]},
+        {"layout": "columns", "inputs": [{"name": "a", "dtype": "FP64", "shape": "ab"}]},
+        {"layout": "columns", "inputs": [{"name": "a", "dtype": "FP64", "min": "0"}]},
+        {"layout": "columns", "inputs": [], "input_example": {}},
+    ],
+)
 def test_what_is_no_signature(value):
     with pytest.raises(InvalidSignature):
         Signature.from_json(value)
 
 
-@pytest.mark.parametrize(("given", "name"), [
-    ("float32", "FP32"), (np.float32, "FP32"), (np.dtype(">f4"), "FP32"), (float, "FP64"), (int, "INT64"), (bool, "BOOL"), (str, "BYTES"),
-    ("FP16", "FP16"), ("Int64", "INT64"), ("string", "BYTES"), ("object", "BYTES"), ("torch.float32", "FP32"), (np.dtype("<U7"), "BYTES"),
-    ("uint8", "UINT8"), ("UINT8", "UINT8"), ("boolean", "BOOL"),
-])
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("float32", "FP32"),
+        (np.float32, "FP32"),
+        (np.dtype(">f4"), "FP32"),
+        (float, "FP64"),
+        (int, "INT64"),
+        (bool, "BOOL"),
+        (str, "BYTES"),
+        ("FP16", "FP16"),
+        ("Int64", "INT64"),
+        ("string", "BYTES"),
+        ("object", "BYTES"),
+        ("torch.float32", "FP32"),
+        (np.dtype("<U7"), "BYTES"),
+        ("uint8", "UINT8"),
+        ("UINT8", "UINT8"),
+        ("boolean", "BOOL"),
+    ],
+)
 def test_names_of_dtypes(given, name):
     assert dtypes.v2_name(given) == name
 

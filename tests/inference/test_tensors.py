@@ -43,7 +43,11 @@ def test_numbers_come_back_bit_for_bit(dtype, binary):
 
 
 def test_random_float64_through_json():
-    bits = np.random.default_rng(random.getrandbits(32)).integers(0, 2**64, 5000, dtype="uint64", endpoint=False).view("float64")
+    bits = (
+        np.random.default_rng(random.getrandbits(32))
+        .integers(0, 2**64, 5000, dtype="uint64", endpoint=False)
+        .view("float64")
+    )
     values = bits[np.isfinite(bits)]
     assert there_and_back(tensors.from_array("x", values), binary=False).array.tobytes() == values.tobytes()
 
@@ -57,10 +61,21 @@ def test_infinity_travels_in_binary_only():
 
 @pytest.mark.parametrize("binary", [True, False])
 def test_texts_and_their_gaps(binary):
-    for values in (["a", "", "é\u0000\U0001f600", "x" * 70000], ["a", None, math.nan, pd.NA, pd.NaT], [None, "b"]):
-        found = there_and_back(tensors.from_array("x", np.array(values, dtype=object)), binary=binary).array.tolist()
-        assert [item if isinstance(item, str) else None for item in found] == [item if isinstance(item, str) else None for item in values]
-    assert there_and_back(tensors.from_array("x", np.array(["ab", "c"])), binary=binary).array.tolist() == ["ab", "c"]
+    for values in (
+        ["a", "", "é\u0000\U0001f600", "x" * 70000],
+        ["a", None, math.nan, pd.NA, pd.NaT],
+        [None, "b"],
+    ):
+        found = there_and_back(
+            tensors.from_array("x", np.array(values, dtype=object)), binary=binary
+        ).array.tolist()
+        assert [item if isinstance(item, str) else None for item in found] == [
+            item if isinstance(item, str) else None for item in values
+        ]
+    assert there_and_back(tensors.from_array("x", np.array(["ab", "c"])), binary=binary).array.tolist() == [
+        "ab",
+        "c",
+    ]
 
 
 def test_raw_bytes_travel_in_binary_only():
@@ -70,36 +85,53 @@ def test_raw_bytes_travel_in_binary_only():
         there_and_back(tensor, binary=False)
 
 
-@pytest.mark.parametrize(("values", "dtype", "expected"), [
-    ([1, 2], "INT64", [1, 2]),
-    ([1, 2.5], "FP64", [1.0, 2.5]),
-    ([True, False], "BOOL", [True, False]),
-    ([1, None], "FP64", [1.0, None]),
-    ([None, None], "FP64", [None, None]),
-    ([np.float32(0.5), 1], "FP64", [0.5, 1.0]),
-    ([dt.date(2020, 1, 2), None], "BYTES", ["2020-01-02", None]),
-])
+@pytest.mark.parametrize(
+    ("values", "dtype", "expected"),
+    [
+        ([1, 2], "INT64", [1, 2]),
+        ([1, 2.5], "FP64", [1.0, 2.5]),
+        ([True, False], "BOOL", [True, False]),
+        ([1, None], "FP64", [1.0, None]),
+        ([None, None], "FP64", [None, None]),
+        ([np.float32(0.5), 1], "FP64", [0.5, 1.0]),
+        ([dt.date(2020, 1, 2), None], "BYTES", ["2020-01-02", None]),
+    ],
+)
 def test_arrays_of_objects_become_what_is_in_them(values, dtype, expected):
     found = tensors.from_array("x", np.array(values, dtype=object))
     assert found.dtype == dtype
     assert [None if item != item else item for item in found.array.tolist()] == expected
 
 
-@pytest.mark.parametrize("series", [
-    pd.Series([1, None], dtype="Int64"), pd.Series([1.0, None], dtype="Float64"), pd.Series(["a", None], dtype="string"),
-    pd.Series(["a", None], dtype="category"), pd.Series(pd.to_datetime(["2020-01-02", None])),
-    pd.Series(pd.to_datetime(["2020-01-02", None], utc=True)),
-])
+@pytest.mark.parametrize(
+    "series",
+    [
+        pd.Series([1, None], dtype="Int64"),
+        pd.Series([1.0, None], dtype="Float64"),
+        pd.Series(["a", None], dtype="string"),
+        pd.Series(["a", None], dtype="category"),
+        pd.Series(pd.to_datetime(["2020-01-02", None])),
+        pd.Series(pd.to_datetime(["2020-01-02", None], utc=True)),
+    ],
+)
 def test_pandas_own_types_keep_their_gaps(series):
     found = there_and_back(tensors.from_array("x", series.to_numpy()), binary=True).array.tolist()
     assert found[0] == found[0]
     assert found[1] != found[1]
 
 
-@pytest.mark.parametrize("values", [
-    np.array([1j]), np.array([1, "a"], dtype=object), np.array([[1], [1, 2]], dtype=object), np.array([2**70], dtype=object),
-    np.array(["\ud800"], dtype=object), np.zeros(1, dtype=[("a", "f8")]), np.array([{}], dtype=object),
-])
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([1j]),
+        np.array([1, "a"], dtype=object),
+        np.array([[1], [1, 2]], dtype=object),
+        np.array([2**70], dtype=object),
+        np.array(["\ud800"], dtype=object),
+        np.zeros(1, dtype=[("a", "f8")]),
+        np.array([{}], dtype=object),
+    ],
+)
 def test_what_no_tensor_can_hold(values):
     with pytest.raises(InvalidInput):
         tensors.from_array("x", values)
@@ -107,7 +139,14 @@ def test_what_no_tensor_can_hold(values):
 
 def test_any_memory_layout_is_sent_in_row_major_order():
     base = np.arange(24, dtype="int32").reshape(4, 6)
-    for values in (base.T, np.asfortranarray(base), base[::2, ::3], base.astype(">i4"), base[:, :0], np.array(5)):
+    for values in (
+        base.T,
+        np.asfortranarray(base),
+        base[::2, ::3],
+        base.astype(">i4"),
+        base[:, :0],
+        np.array(5),
+    ):
         found = there_and_back(tensors.from_array("x", values), binary=True).array
         np.testing.assert_array_equal(found, values)
         assert found.shape == values.shape

@@ -55,7 +55,10 @@ while True:
 
 def answer_for(values, *, binary=True):
     header, buffers, length = v2.encode_response(
-        "iris", [from_array("predict", values)], "1", binary=["predict"] if binary else (),
+        "iris",
+        [from_array("predict", values)],
+        "1",
+        binary=["predict"] if binary else (),
     )
     body = header + b"".join(buffers)
     extra = f"Inference-Header-Content-Length: {length}\r\n" if length else ""
@@ -70,7 +73,8 @@ class Mute:
         self.port = self.listener.getsockname()[1]
         self.process = subprocess.Popen(
             [sys.executable, "-c", SERVER, str(self.listener.fileno()), str(folder / "answer")],
-            pass_fds=(self.listener.fileno(),), process_group=0,
+            pass_fds=(self.listener.fileno(),),
+            process_group=0,
         )
 
     def close(self):
@@ -115,7 +119,9 @@ def mute(tmp_path):
 def test_a_small_predict_beside_http_client(mute):
     server = mute(answer_for(np.array([1])))
     row = np.array([[5.1, 3.5, 1.4, 0.2]])
-    body = b'{"id":"1","inputs":[{"name":"input-0","shape":[1,4],"datatype":"FP64","data":[5.1,3.5,1.4,0.2]}]}'
+    body = (
+        b'{"id":"1","inputs":[{"name":"input-0","shape":[1,4],"datatype":"FP64","data":[5.1,3.5,1.4,0.2]}]}'
+    )
     connection = http.client.HTTPConnection("127.0.0.1", server.port)
     with Endpoint("iris", url=f"http://127.0.0.1:{server.port}") as endpoint:
 
@@ -124,8 +130,13 @@ def test_a_small_predict_beside_http_client(mute):
             connection.getresponse().read()
 
         found = alternate(
-            25, 40, **{"http.client": by_http_client, "Endpoint.predict(array)": lambda: endpoint.predict(row),
-                       "Endpoint.predict(list)": lambda: endpoint.predict([[5.1, 3.5, 1.4, 0.2]])},
+            25,
+            40,
+            **{
+                "http.client": by_http_client,
+                "Endpoint.predict(array)": lambda: endpoint.predict(row),
+                "Endpoint.predict(list)": lambda: endpoint.predict([[5.1, 3.5, 1.4, 0.2]]),
+            },
         )
     connection.close()
     table("A small predict, CPU at the client (budget: 1.5 x http.client)", found, "http.client")
@@ -155,7 +166,9 @@ def test_a_million_float32_there_and_back(mute):
 
         answered = endpoint.predict(values)
         assert answered.tobytes() == values.tobytes()
-        found = alternate(15, 3, **{"raw send": by_raw_send, "Endpoint.predict": lambda: endpoint.predict(values)})
+        found = alternate(
+            15, 3, **{"raw send": by_raw_send, "Endpoint.predict": lambda: endpoint.predict(values)}
+        )
     plain.close()
     table("A million float32 there and back, CPU at the client (budget: 2 x the raw send)", found, "raw send")
     assert found["Endpoint.predict"] < 3 * found["raw send"]
@@ -177,11 +190,23 @@ print((time.process_time() - start) * 1e3, held() - before)
 def test_import_time_and_memory():
     print("\nImports, CPU ms and MiB, least of 5 (budget: 100 ms, 15 MiB)")
     best = {}
-    for statement in ("import kale_serve_lab", "from kale_serve_lab import Endpoint", "import json, http.client, ssl", "import numpy"):
+    for statement in (
+        "import kale_serve_lab",
+        "from kale_serve_lab import Endpoint",
+        "import json, http.client, ssl",
+        "import numpy",
+    ):
         runs = [
-            [float(part) for part in subprocess.run(
-                [sys.executable, "-c", IMPORT.format(statement=statement)], capture_output=True, text=True, check=True, cwd=ROOT,
-            ).stdout.split()]
+            [
+                float(part)
+                for part in subprocess.run(
+                    [sys.executable, "-c", IMPORT.format(statement=statement)],
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                    cwd=ROOT,
+                ).stdout.split()
+            ]
             for _ in range(5)
         ]
         best[statement] = [min(run[0] for run in runs), min(run[1] for run in runs)]
