@@ -36,6 +36,8 @@ from kale_serve_lab.errors import (
 START_SECONDS = 60
 STOP_SECONDS = 20
 LOG_TAIL_LINES = 20
+# Not resolved: where our package is a link in a folder of its own, what lies beside its target is another environment's.
+_ROOT = Path(__file__).absolute().parents[2]
 
 
 def ensure_daemon() -> dict[str, Any]:
@@ -244,11 +246,10 @@ def _environment(python: Path) -> dict[str, str]:
     # Would double the import time of the daemon and of every model server that it starts.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     if python == Path(sys.executable):
-        # A kernel that has our package only by an entry on its sys.path.
-        package = str(Path(__file__).resolve().parents[2])
+        # A kernel that has our package only by an entry on its sys.path hands that entry down.
         found = [part for part in environment.get("PYTHONPATH", "").split(os.pathsep) if part]
         if _only_on_path():
-            environment["PYTHONPATH"] = os.pathsep.join([*found, package])
+            environment["PYTHONPATH"] = os.pathsep.join([*found, str(_ROOT)])
     else:
         # Another environment's packages are none of its own.
         environment.pop("PYTHONPATH", None)
@@ -260,8 +261,7 @@ def _only_on_path() -> bool:
     """Whether a fresh interpreter would not find our package by itself."""
     import sysconfig
 
-    root = Path(__file__).resolve().parents[2]
-    return root not in {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
+    return _ROOT.resolve() not in {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
 
 
 def _read_line(descriptor: int) -> bytes | None:

@@ -125,3 +125,37 @@ def test_what_cannot_be_meant_is_refused_before_anything_starts(home):
     with pytest.raises(kale_serve_lab.ArtifactNotFound):
         serve(12345)
     assert Client().request("GET", "/api/services")["items"] == []
+
+
+vocabulary = ["good", "bad"]
+labels = {0: "negative", 1: "positive"}
+
+
+def count(inputs):
+    return {"instances": [[text.split().count(word) for word in vocabulary] for text in inputs["instances"]]}
+
+
+def name(outputs):
+    return {"predictions": [labels[int(value)] for value in outputs["predictions"]]}
+
+
+@pytest.mark.parametrize("form", ["source", "pickle"])
+def test_a_functional_transformer_stands_before_and_after_the_model(home, form):
+    model = LogisticRegression().fit([[2, 0], [0, 2], [1, 0], [0, 1]], [1, 0, 1, 0])
+    preprocess = count if form == "source" else lambda inputs: {
+        "instances": [[text.split().count(word) for word in vocabulary] for text in inputs["instances"]]
+    }
+    transformer = Transformer(
+        preprocess=preprocess, postprocess=name, transformer_assets={"vocabulary": vocabulary, "labels": labels},
+        signature=["some text"],
+    )
+    isvc = serve(Model(model), transformer, name="texts")
+    assert isvc.endpoint.predict({"instances": ["good good", "bad day"]})["predictions"] == ["positive", "negative"]
+
+
+def test_waiting_ends_when_its_time_is_over(home):
+    client = Client()
+    sequence = client.request("GET", "/api/services")["seq"]
+    began = time.monotonic()
+    assert list(client.events(sequence, until=began + 0.3)) == []
+    assert 0.2 < time.monotonic() - began < 5
