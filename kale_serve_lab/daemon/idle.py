@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 
@@ -13,6 +14,7 @@ class Idle:
         self._seconds, self._has_endpoints, self._leave = seconds, has_endpoints, leave
         self._callers: set[object] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._empty: asyncio.Event | None = None
 
     def enter(self, caller: object) -> None:
         """Somebody is there."""
@@ -22,6 +24,8 @@ class Idle:
     def leave(self, caller: object) -> None:
         """Somebody has gone."""
         self._callers.discard(caller)
+        if not self._callers and self._empty is not None:
+            self._empty.set()
         self.look()
 
     def look(self) -> None:
@@ -29,6 +33,14 @@ class Idle:
         self.close()
         if not self._callers:
             self._timer = asyncio.get_running_loop().call_later(self._seconds, self._over)
+
+    async def gone(self, seconds: float) -> None:
+        """Wait until nobody is there, at most this long."""
+        self._empty = asyncio.Event()
+        if not self._callers:
+            return
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._empty.wait(), seconds)
 
     def close(self) -> None:
         """Forget the timer."""

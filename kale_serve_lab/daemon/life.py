@@ -32,6 +32,8 @@ from kale_serve_lab.stores.local import LocalStore
 
 _log = logging.getLogger(__name__)
 MAX_API_BODY = 64 << 20
+# For calls under way when the daemon leaves; one that only follows a log would stay for good.
+LEAVE_SECONDS = 2.0
 
 
 async def live(data: Path, idle_seconds: float, ready: Callable[[], None]) -> None:
@@ -81,6 +83,7 @@ async def live(data: Path, idle_seconds: float, ready: Callable[[], None]) -> No
             api.application(parts), max_buffer_size=MAX_API_BODY, max_body_size=MAX_API_BODY
         )
         held.push_async_callback(server.close_all_connections)
+        held.push_async_callback(idle.gone, LEAVE_SECONDS)
         held.callback(events.close)
         path = paths.daemon_socket()
         listening = bind(path)

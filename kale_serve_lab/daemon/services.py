@@ -150,7 +150,8 @@ class Services:
                 await self._threads.metadata(self._metadata.delete_endpoint, *known)
 
     def _all(self) -> list[InferenceService]:
-        return [service for key in self._backend.keys() if (service := self._backend.desired(key))]
+        keys = self._backend.keys()
+        return [service for key in keys if (service := self._backend.desired(key))]
 
     def _desired(self, key: ServiceKey) -> InferenceService:
         service = self._backend.desired(key)
