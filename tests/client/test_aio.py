@@ -142,3 +142,21 @@ def test_a_socket_where_nobody_listens_is_an_os_error(tmp_path):
         bound.bind(str(tmp_path / "s"))
         with pytest.raises(ConnectionRefusedError):
             run(AsyncClient(socket=tmp_path / "s").request("GET", "/"))
+
+
+def test_the_daemon_is_started_and_its_events_followed(home):
+    async def go():
+        client = AsyncClient()
+        sequence = (await client.request("GET", "/api/services"))["seq"]
+        staging = home / "data" / "staging" / "00000000-0000-4000-8000-000000000000"
+        staging.mkdir(parents=True)
+        (staging / "features.csv").write_text("a\n1\n")
+        events = client.events(sequence)
+        following = asyncio.create_task(anext(events))
+        body = {"type": "kale.Dataset", "name": "d", "staging": staging.name, "tags": {}}
+        recorded = await client.request("POST", "/api/artifacts", body)
+        event = await following
+        assert (event["kind"], event["id"]) == ("artifact", recorded["id"])
+        await events.aclose()
+
+    run(go())
