@@ -155,7 +155,7 @@ class PredictionHandler(KaleHandler):
         try:
             answer = await self._opening
         except ConnectionError as error:
-            raise EndpointGone(f"The endpoint {name} ended the connection.", subject=name) from error
+            raise _gone(name) from error
         except UpstreamFailed as error:
             # No head has come: it ended in the middle, or it is not HTTP.
             error.subject = error.subject or name
@@ -181,7 +181,7 @@ class PredictionHandler(KaleHandler):
             return
         except (UpstreamFailed, OSError) as error:
             if not self._headers_written:
-                raise
+                raise (error if isinstance(error, UpstreamFailed) else _gone(name)) from error
             # Half of it is out: only a cut connection says that it is not whole.
             self.log.warning("The answer of the endpoint %s ended early: %s", name, error)
             with contextlib.suppress(AttributeError):
@@ -211,3 +211,11 @@ class PredictionHandler(KaleHandler):
                 hint="Is its image or transformer one that speaks the v1 or v2 protocol?",
             )
         return kind
+
+
+def _gone(name: str) -> EndpointGone:
+    return EndpointGone(
+        f"The endpoint {name} ended the connection before its whole answer had come.",
+        subject=name,
+        hint="Read its log; if it was being replaced just now, send the request again.",
+    )

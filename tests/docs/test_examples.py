@@ -16,7 +16,9 @@ def test_a_notebook_runs(home, path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", str(home / "ipython"))
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(home / "jupyter"))
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(home)}}).execute()
+    NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(home)}}
+    ).execute()
     shown = "\n".join(
         output["text"] if "text" in output else output.get("data", {}).get("text/plain", "")
         for cell in notebook.cells
