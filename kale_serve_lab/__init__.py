@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from kale_serve_lab.compat import install as _install_kale_names
 
 try:
-    from kale_serve_lab._version import __version__
+    # By its name as a text: the build writes the file, so that a checker of types may not find it.
+    __version__: str = import_module("kale_serve_lab._version").__version__
 except ImportError:  # a checkout that was never built
     __version__ = "0"
 
