@@ -48,7 +48,7 @@ async def serve(spec: dict, behaviour: str) -> None:
     if behaviour == "ignore-sigterm":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         # A child of the server belongs to its group and must go with it.
-        os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "600")
+        os.spawnlp(os.P_NOWAIT, "sleep", "sleep", "600")  # noqa: ASYNC220 (before anything is served)
     controller = await asyncio.start_unix_server(control, sock=socket.socket(fileno=spec["control_fd"]))
     if behaviour == "hang":
         await asyncio.sleep(600)

@@ -82,7 +82,7 @@ def test_eight_switches_under_load_lose_nothing(backend_running, service, model)
                 assert seen.ready_revision == revision, seen.sentence
                 switched[revision] = time.monotonic()
                 count = len(answered)
-                while len(answered) < count + 100 and not any(task.done() for task in loads):
+                while len(answered) < count + 100 and not any(task.done() for task in loads):  # noqa: ASYNC110
                     await asyncio.sleep(0.02)
             stop.set()
             await asyncio.gather(*loads)

@@ -197,7 +197,8 @@ class Process:
 
     def _is_ours(self, hello: dict[str, Any]) -> bool:
         pid = hello.get("pid")
-        if hello.get("nonce") != self.record.nonce or not isinstance(pid, int):
+        # A record without a nonce only names sockets; nobody can prove to be it.
+        if not self.record.nonce or hello.get("nonce") != self.record.nonce or not isinstance(pid, int):
             return False
         if self.record.pid is None:
             # The daemon ended between the start and its record of it.
