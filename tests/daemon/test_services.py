@@ -1,0 +1,143 @@
+"""Services by the daemon's API: a real model served, updated, adopted, refused and deleted."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+
+import joblib
+from sklearn.linear_model import LogisticRegression
+
+
+def submit_model(daemon, name="iris", weight=1.0):
+    folder = daemon.home / f"{name}-{weight}"
+    folder.mkdir()
+    joblib.dump(LogisticRegression(C=weight).fit([[0.0], [1.0]], [0, 1]), folder / "model.joblib")
+    saved = {"framework": "sklearn", "class_name": "LogisticRegression", "module": "sklearn.linear_model"}
+    saved |= {"classes": [0, 1], "n_features": 1, "estimator_type": "classifier"}
+    (folder / "kale.json").write_text(json.dumps(saved))
+    spec = {"name": "x0", "dtype": "FP64", "shape": [-1]}
+    body = {
+        "type": "kale.Model",
+        "name": name,
+        "artifact_uri": str(folder),
+        "framework": "sklearn",
+        "class_name": "LogisticRegression",
+        "environment": {"python": sys.executable},
+        "signature": {
+            "layout": "columns",
+            "named": False,
+            "inputs": [spec],
+            "outputs": [{"name": "predict", "dtype": "INT64", "shape": [-1]}],
+            "input_example": [[1.0]],
+        },
+    }
+    answer = daemon.call("POST", "/api/artifacts", body)
+    assert answer.status == 201, answer.body
+    return answer.json
+
+
+def wait_until(daemon, name, revision):
+    """Follow the events until this revision is ready; nothing is polled."""
+    seq = daemon.call("GET", "/api/services").json["seq"]
+    with daemon.connect() as listener:
+        listener.request("GET", f"/api/events?since={seq}")
+        with listener.getresponse() as response:
+            while True:
+                seen = daemon.call("GET", f"/api/services/{name}").json
+                if seen["ready_revision"] == revision or seen["state"] == "Failed":
+                    return seen
+                response.readline()
+
+
+def pid_of(service, revision):
+    [pid] = [one["pid"] for one in service["components"] if one["revision"] == revision]
+    return pid
+
+
+def test_a_model_is_served_updated_adopted_and_deleted(make_daemon):
+    daemon = make_daemon().start()
+    first = submit_model(daemon)
+    answer = daemon.call("POST", "/api/services", {"model": first["id"]})
+    assert (answer.status, answer.json["name"], answer.json["revision"]) == (202, "iris", 1)
+    ready = wait_until(daemon, "iris", 1)
+    assert ready["state"] == "Ready", ready
+    assert ready["model"] == first
+    assert daemon.call("DELETE", f"/api/artifacts/{first['id']}").status == 409
+    taken = daemon.call("POST", "/api/services", {"model": "iris", "create_only": True})
+    assert (taken.status, taken.code) == (409, "NameTaken")
+    second = submit_model(daemon, weight=2.0)
+    assert daemon.call("POST", "/api/services", {"model": "iris:1.0.1"}).json["revision"] == 2
+    assert wait_until(daemon, "iris", 2)["model"] == second
+
+    pid = pid_of(daemon.call("GET", "/api/services/iris").json, 2)
+    daemon.kill()
+    daemon = make_daemon().start()
+    adopted = wait_until(daemon, "iris", 2)
+    assert (adopted["state"], pid_of(adopted, 2)) == ("Ready", pid)
+    graph = daemon.call("GET", f"/api/artifacts/{second['id']}/lineage").json
+    assert ("kale.Endpoint", "iris", "LIVE") in {(n["type"], n["name"], n["state"]) for n in graph["nodes"]}
+    assert daemon.call("GET", "/api/services/iris/logs?tail=5").status == 200
+
+    assert daemon.call("DELETE", "/api/services/iris").status == 204
+    assert daemon.call("GET", "/api/services/iris").code == "EndpointNotFound"
+    graph = daemon.call("GET", f"/api/artifacts/{second['id']}/lineage").json
+    assert ("kale.Endpoint", "iris", "DELETED") in {
+        (n["type"], n["name"], n["state"]) for n in graph["nodes"]
+    }
+    assert daemon.call("DELETE", f"/api/artifacts/{first['id']}").status == 204
+
+
+def test_two_at_once_of_one_name_end_well(daemon):
+    submit_model(daemon)
+    answers = []
+    barrier = threading.Barrier(3)
+
+    def serve():
+        barrier.wait()
+        answers.append(daemon.call("POST", "/api/services", {"model": "iris", "create_only": True}))
+
+    threads = [threading.Thread(target=serve) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answer.status for answer in answers) == [202, 409, 409]
+    assert daemon.call("DELETE", "/api/services/iris").status == 204
+
+
+def test_what_cannot_be_served_is_refused_before_anything_starts(daemon):
+    made = submit_model(daemon)
+    bad_names = ["../x", "a/b", "..\\x", "a\0b", "a" * 64, "\uff41", "\u202ea", "", "%2e%2e%2f", "A", 5, "a."]
+    for name in bad_names:
+        answer = daemon.call("POST", "/api/services", {"model": "iris", "name": name})
+        assert (answer.status, answer.code) == (400, "InvalidName"), (name, answer.body)
+    for name in ["%2e%2e%2fx", "a%2fb", "%252e", "a%00b", "a" * 64, "..%5cx", "%EF%BD%81"]:
+        for method, tail in [("GET", ""), ("DELETE", ""), ("GET", "/logs")]:
+            assert daemon.call(method, f"/api/services/{name}{tail}").status == 400, name
+    for body, status in [
+        ({"model": "iris", "namespace": "../x"}, 400),
+        ({"model": "none"}, 404),
+        ({"model": True}, 400),
+        ({"model": "iris", "transformer": made["id"]}, 400),
+        ({"model": "iris", "config": {"nonsense": 1}}, 400),
+        ({"model": "iris", "target": "moon"}, 400),
+        ({"model": "iris", "config": {"runtime": "triton"}}, 422),
+        ({}, 422),
+    ]:
+        answer = daemon.call("POST", "/api/services", body)
+        assert answer.status == status, (body, answer.body)
+    dry = daemon.call("POST", "/api/services", {"model": "iris", "dry_run": True})
+    assert (dry.status, dry.json["service"]["revision"]) == (200, 1)
+    assert daemon.call("GET", "/api/services").json["items"] == []
+
+
+def test_a_stored_model_that_was_edited_is_never_served(daemon):
+    made = submit_model(daemon)
+    victim = daemon.data / "store" / "trees" / made["digest"] / "files" / "model.joblib"
+    victim.chmod(0o644)
+    victim.write_bytes(b"X" * victim.stat().st_size)
+    answer = daemon.call("POST", "/api/services", {"model": "iris"})
+    assert (answer.status, answer.code) == (500, "DigestMismatch")
+    assert daemon.call("GET", "/api/services").json["items"] == []
