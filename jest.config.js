@@ -24,10 +24,9 @@ module.exports = {
   ...baseConfig,
   reporters: ['default'],
   roots: ['<rootDir>/src'],
-  // The types are checked by the build; here only the speed counts.
   transform: {
     ...baseConfig.transform,
-    '^.+\\.tsx?$': ['ts-jest/legacy', { tsconfig: '<rootDir>/tsconfig.json', isolatedModules: true }]
+    '^.+\\.tsx?$': ['ts-jest/legacy', { tsconfig: '<rootDir>/tsconfig.json' }]
   },
   setupFilesAfterEnv: ['<rootDir>/src/__tests__/setup.ts'],
   transformIgnorePatterns: [`/node_modules/(?!(${esModules.join('|')}))`],
