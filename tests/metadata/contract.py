@@ -87,7 +87,15 @@ class MetadataContract:
         assert store.list(Query(types=("kale.Dataset",))).total == 1
         assert store.list(Query(types=("kale.Dataset", "kale.Model"), name="iris")).total == 2
         assert [a.name for a in store.list(Query(text="IRI", types=("kale.Model",))).items] == ["iris"]
-        for text, total in [("%", 1), ("_", 1), ("0%_s", 1), ("'", 1), ("\\", 0), ("' OR 1=1 --", 0), ("1.0.0", 3)]:
+        for text, total in [
+            ("%", 1),
+            ("_", 1),
+            ("0%_s", 1),
+            ("'", 1),
+            ("\\", 0),
+            ("' OR 1=1 --", 0),
+            ("1.0.0", 3),
+        ]:
             assert store.list(Query(text=text)).total == total, text
         assert store.list(Query(types=("no.Type",))).items == ()
         assert store.list(Query(name="iri")).total == 0
@@ -161,7 +169,9 @@ class MetadataContract:
         assert store.record_endpoint("default", "iris", 1, inputs=models[:1], created_at=5) == one
         two = store.record_endpoint("default", "iris", 2, inputs=models[1:], created_at=5)
         assert (two.id, two.version) == (one.id, "2")
-        assert {models[0], models[1]} < {node.id for node in store.lineage(one.id).nodes if node.kind == "artifact"}
+        assert {models[0], models[1]} < {
+            node.id for node in store.lineage(one.id).nodes if node.kind == "artifact"
+        }
         assert store.list(Query(types=("kale.Endpoint",))).total == 1
         assert store.list(Query()).total == 2
         store.delete_endpoint("default", "iris")

@@ -9,11 +9,11 @@ import time
 
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as pb
-from tests.metadata.contract import NOTEBOOK, MetadataContract, new
 
 from kale_serve_lab.metadata.mlmd import MlmdStore
 from kale_serve_lab.metadata.opening import manifest, open_store
 from kale_serve_lab.metadata.types import NewArtifact, Query
+from tests.metadata.contract import NOTEBOOK, MetadataContract, new
 
 
 @pytest.fixture
@@ -50,7 +50,12 @@ def test_a_model_that_kubeflow_pipelines_wrote_is_listed_and_found(path):
     store.close()
     store = MlmdStore(path)
     [found] = store.list(Query(types=("system.Model",))).items
-    assert (found.id, found.name, found.uri, found.properties["framework"]) == (made, "forest", row.uri, "sklearn")
+    assert (found.id, found.name, found.uri, found.properties["framework"]) == (
+        made,
+        "forest",
+        row.uri,
+        "sklearn",
+    )
     assert store.list(Query()).total == 1
     store.close()
 
@@ -116,7 +121,12 @@ def test_a_sound_database_is_opened_without_looking_at_manifests(path):
 
 def test_a_manifest_that_cannot_be_read_costs_only_itself(path, caplog):
     good = manifest(5, new(), None, [])
-    bad = [{"id": 1}, {"id": 2, "artifact": {"name": "x"}}, {"id": "3"}, {"id": 4, "artifact": None, "session": 1}]
+    bad = [
+        {"id": 1},
+        {"id": 2, "artifact": {"name": "x"}},
+        {"id": "3"},
+        {"id": 4, "artifact": None, "session": 1},
+    ]
     with caplog.at_level(logging.WARNING):
         store = open_store(path, lambda: [*bad, good])
     assert [a.id for a in store.list(Query()).items] == [5]
@@ -143,7 +153,11 @@ def test_pages_and_lineage_stay_fast_among_100_000_artifacts(path):
         (
             (n, name, value)
             for n in range(1, 100_001)
-            for name, value in (("name", f"model-{n // 5}"), ("version", f"1.0.{n % 5}"), ("digest", f"{n:064x}"))
+            for name, value in (
+                ("name", f"model-{n // 5}"),
+                ("version", f"1.0.{n % 5}"),
+                ("digest", f"{n:064x}"),
+            )
         ),
     )
     database.commit()

@@ -74,4 +74,6 @@ def test_a_limit_cuts_to_whole_edges(limit):
     found, _ = walk(links, 1, limit)
     assert len(found.artifacts) + len(found.executions) <= max(limit, 1)
     assert found.truncated == (limit < 101)
-    assert all(link.artifact in found.artifacts and link.execution in found.executions for link in found.links)
+    assert all(
+        link.artifact in found.artifacts and link.execution in found.executions for link in found.links
+    )

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.stores.contract import StoreContract, files_below, model
 
 from kale_serve_lab.stores.local import LocalStore
+from tests.stores.contract import StoreContract, files_below, model
 
 # Puts a large file and is killed on the way; the parent sees on the pipe when reading has begun.
 PUT = """
