@@ -102,13 +102,17 @@ export class ApiClient {
     return this._text('GET', `api/services/${encodeURIComponent(name)}/logs${queryString({ ...options })}`);
   }
 
-  /** The last lines, then each new one, until the signal aborts or the endpoint has gone. */
+  /**
+   * The last lines, then what is written, in pieces that may end anywhere, until the signal aborts or the endpoint has
+   * gone. The first piece is empty and says that the log is followed, be there lines or not.
+   */
   async *followLogs(name: string, options: ILogOptions, signal: AbortSignal): AsyncGenerator<string> {
     const path = `api/services/${encodeURIComponent(name)}/logs${queryString({ ...options, follow: 1 })}`;
     const response = await this._fetch('GET', path, undefined, signal);
     if (!response.body) {
       return;
     }
+    yield '';
     for await (const data of readEventStream(response.body)) {
       yield (JSON.parse(data) as { text: string }).text;
     }

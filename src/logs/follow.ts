@@ -95,7 +95,7 @@ export class LogFollower implements IObservableDisposable {
         this._buffer.clear();
         first = false;
       }
-      this._buffer.append(text.endsWith('\n') ? text : `${text}\n`);
+      this._buffer.append(text);
       this._set({ kind: 'following' });
     }
   }
