@@ -23,6 +23,14 @@ export function pythonLiteral(value: JSONValue): string {
   return JSON.stringify(value);
 }
 
+/** The rows' values of one column; a column of floats stays one where its values are whole. */
+function pythonColumn(dtype: string, values: JSONValue[]): string {
+  const literals = values.map(value =>
+    dtype.startsWith('FP') && Number.isSafeInteger(value) ? `${String(value)}.0` : pythonLiteral(value)
+  );
+  return `[${literals.join(', ')}]`;
+}
+
 /** For a notebook or a script: a data frame for named columns, else the rows as they are. */
 export function pythonCall(service: IService, rows: JSONValue[][] | null, body: JSONObject): string {
   const open = `endpoint = Endpoint(${JSON.stringify(service.name)})`;
@@ -39,7 +47,11 @@ export function pythonCall(service: IService, rows: JSONValue[][] | null, body: 
     return [...lines, open, `endpoint.predict(${pythonLiteral(rows)})`, ''].join('\n');
   }
   const columns = signature.inputs.map(
-    (input, index) => `    ${JSON.stringify(input.name)}: ${pythonLiteral(rows.map(row => row[index]))},`
+    (input, index) =>
+      `    ${JSON.stringify(input.name)}: ${pythonColumn(
+        input.dtype,
+        rows.map(row => row[index])
+      )},`
   );
   return [
     'import pandas as pd',

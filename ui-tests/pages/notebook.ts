@@ -31,8 +31,14 @@ export class NotebookPage {
   async choose(cellText: string, entry: string): Promise<void> {
     const cell = this.cell(cellText);
     await cell.scrollIntoViewIfNeeded();
+    // The command is about the active cell; a right click that comes while the notebook still scrolls activates none.
+    await cell.locator('.jp-InputPrompt').click();
+    await expect(cell).toHaveClass(/jp-mod-active/);
     await cell.locator('.jp-InputArea-editor').click({ button: 'right' });
-    await this.page.locator('.lm-Menu-item', { hasText: entry }).click();
+    const item = this.page.locator('.lm-Menu-item', { hasText: entry });
+    await expect(item).not.toHaveClass(/lm-mod-disabled/);
+    await item.click();
+    await expect(this.page.locator('.jp-KaleServe-dialog')).toBeVisible();
   }
 
   /** Run code in the notebook's kernel without touching the notebook, and give what it prints. */

@@ -1,7 +1,11 @@
+import { nullTranslator } from '@jupyterlab/translation';
 import type { JSONValue } from '@lumino/coreutils';
 
 import { readAnswer, showPercent, showValue } from '../response';
+import type { IBar } from '../response';
 import { tumour } from './fixtures';
+
+const trans = nullTranslator.load('kale_serve_lab');
 
 const v2 = {
   outputs: [
@@ -11,16 +15,14 @@ const v2 = {
 };
 
 describe('readAnswer', () => {
+  const benign: IBar = { label: trans.__('benign'), probability: 0.971 };
+  const malignant: IBar = { label: trans.__('malignant'), probability: 0.029 };
+
   it('shows v2 probabilities as bars by class, the most likely first', () => {
     expect(readAnswer(v2, tumour)).toEqual({
       columns: ['predict', 'predict_proba[malignant]', 'predict_proba[benign]'],
       rows: [['benign', '0.029', '0.971']],
-      bars: [
-        [
-          { label: 'benign', probability: 0.971 },
-          { label: 'malignant', probability: 0.029 }
-        ]
-      ],
+      bars: [[benign, malignant]],
       summary: 'benign · 97.1 %'
     });
   });

@@ -4,7 +4,7 @@ import { mixed, service, texts, tumour } from './fixtures';
 
 describe('pythonCall', () => {
   it('is a data frame where the columns have names', () => {
-    const code = pythonCall(service({ signature: mixed }), [[42, 1.5, 'Bern', true]], {});
+    const code = pythonCall(service({ signature: mixed }), [[42, 15, 'Bern', true]], {});
     expect(code).toBe(
       [
         'import pandas as pd',
@@ -13,7 +13,7 @@ describe('pythonCall', () => {
         'endpoint = Endpoint("tumour")',
         'rows = pd.DataFrame({',
         '    "age": [42],',
-        '    "income": [1.5],',
+        '    "income": [15.0],',
         '    "city": ["Bern"],',
         '    "member": [True],',
         '})',
