@@ -34,7 +34,9 @@ def find_models(cell_source: str = "") -> Answer:
     """The models among the notebook's variables, those of the given cell first, with what the serve form needs."""
     try:
         namespace = discovery.namespace_of_main()
-        sources = [cell_source, *discovery.executed_sources()] if cell_source else discovery.executed_sources()
+        sources = (
+            [cell_source, *discovery.executed_sources()] if cell_source else discovery.executed_sources()
+        )
         made, mentioned = _cell_names(cell_source)
         client = Client(start=False, timeout_seconds=2)
         models = [
@@ -75,7 +77,12 @@ def submit(  # noqa: PLR0917 (the form's fields)
             before = found.submit_artifact().artifact
         signature = capture.from_model(model) if sample is None else _sample(model, sample, namespace)
         artifact = Model(
-            model=model, name=name, version=version or None, description=description or None, tags=tags, signature=signature,
+            model=model,
+            name=name,
+            version=version or None,
+            description=description or None,
+            tags=tags,
+            signature=signature,
         ).submit_artifact()
         stages = [{"name": stage, "seconds": took} for stage, took in artifact.seconds.items()]
         return Answer(artifact=artifact.artifact, transformer=before, stages=stages)
@@ -84,7 +91,13 @@ def submit(  # noqa: PLR0917 (the form's fields)
 
 
 def _described(  # noqa: PLR0917
-    variable: str, model: Any, framework: str, namespace: dict[str, Any], sources: list[str], mentioned: set[str], client: Client,
+    variable: str,
+    model: Any,
+    framework: str,
+    namespace: dict[str, Any],
+    sources: list[str],
+    mentioned: set[str],
+    client: Client,
 ) -> dict[str, Any]:
     class_name = type(model).__name__
     problem = _problem(model, framework)
@@ -101,7 +114,9 @@ def _described(  # noqa: PLR0917
         sample = {"variable": best.variable, "rows": rows, "text": _sample_text(best, rows, shape)}
     elif problem is None:
         count, _ = features.expected(model)
-        summary = f"{class_name}, fitted on {count} features" if count is not None else f"{class_name}, fitted"
+        summary = (
+            f"{class_name}, fitted on {count} features" if count is not None else f"{class_name}, fitted"
+        )
     versions = _versions(client, name)
     return {
         "variable": variable,
@@ -135,7 +150,8 @@ def _problem(model: Any, framework: str) -> str | None:
 
 def _sample(model: Any, sample: str, namespace: dict[str, Any]) -> Any:
     dataset = next(
-        (dataset for dataset in made_in_this_session() if sample not in namespace and dataset.name == sample), None,
+        (dataset for dataset in made_in_this_session() if sample not in namespace and dataset.name == sample),
+        None,
     )
     data = dataset if dataset is not None else _variable(namespace, sample)
     return discovery.signature_by(model, data, sample)
@@ -180,7 +196,9 @@ def _cell_names(source: str) -> tuple[set[str], set[str]]:
 def _variable(namespace: dict[str, Any], name: str) -> Any:
     if name not in namespace:
         raise NotFound(
-            f"The notebook has no variable {name}.", subject=name, hint="Run the cell that makes it, then look again.",
+            f"The notebook has no variable {name}.",
+            subject=name,
+            hint="Run the cell that makes it, then look again.",
         )
     return namespace[name]
 

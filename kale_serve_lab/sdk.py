@@ -56,13 +56,15 @@ def serve(  # noqa: PLR0917 (Kale's signature)
     """
     if propagate_configurations:
         raise InvalidConfig(
-            "propagate_configurations copies a notebook's PodDefaults, which only a cluster has.", subject=name,
+            "propagate_configurations copies a notebook's PodDefaults, which only a cluster has.",
+            subject=name,
             hint="Leave it away to serve on this machine.",
         )
     config = ServeConfig.from_value(serve_config)
     if model_id is None and config.to_json().get("predictor") is None:
         raise InvalidRequest(
-            "There is nothing to serve: no model, and no predictor container in serve_config.", subject=name,
+            "There is nothing to serve: no model, and no predictor container in serve_config.",
+            subject=name,
             hint="serve(model.id), with the id that submit_artifact() has set.",
         )
     progress = _Progress() if wait else None
@@ -164,12 +166,16 @@ class InferenceService:
 
     def logs(self, component: str | None = None, *, tail: int = 200, revision: int | None = None) -> str:
         """The last lines of the log, of all components unless one is named ("predictor", "transformer")."""
-        return b"".join(self._client.stream(self._logs_path(component, tail, revision, follow=False))).decode(errors="replace")
+        return b"".join(self._client.stream(self._logs_path(component, tail, revision, follow=False))).decode(
+            errors="replace"
+        )
 
     def follow_logs(self, component: str | None = None, *, tail: int = 20) -> Iterator[str]:
         """The log's lines as they are written, until the iterator is closed."""
         rest = b""
-        with contextlib.closing(self._client.stream(self._logs_path(component, tail, None, follow=True))) as parts:
+        with contextlib.closing(
+            self._client.stream(self._logs_path(component, tail, None, follow=True))
+        ) as parts:
             for part in parts:
                 *lines, rest = (rest + part).split(b"\n")
                 for line in lines:
@@ -232,10 +238,14 @@ class InferenceService:
         if service["revision"] > self._wanted or (service["ready_revision"] or 0) >= self._wanted:
             # Somebody has served a newer revision meanwhile: that one is not ours to wait for.
             return service["ready_revision"] is not None or service["revision"] > self._wanted
-        failed = service["state"] == "Failed" or any(stage["state"] == "failed" for stage in service["stages"])
+        failed = service["state"] == "Failed" or any(
+            stage["state"] == "failed" for stage in service["stages"]
+        )
         if not failed:
             return False
-        error = from_json(service["error"] or {"message": service["sentence"], "hint": service.get("next_step")})
+        error = from_json(
+            service["error"] or {"message": service["sentence"], "hint": service.get("next_step")}
+        )
         error.subject = error.subject or self.name
         tail = error.details.get("log_tail") or []
         if not tail:
@@ -260,7 +270,8 @@ class _Progress:
     def submitted(self, seconds: Mapping[str, float]) -> None:
         """How long the submission's own stages took."""
         self._submitted = [
-            {"name": stage, "state": "done", "message": "", "seconds": took} for stage, took in seconds.items()
+            {"name": stage, "state": "done", "message": "", "seconds": took}
+            for stage, took in seconds.items()
         ]
 
     def show(self, service: dict[str, Any]) -> None:
@@ -365,7 +376,11 @@ def _html(service: dict[str, Any]) -> str:
     colour = _COLOURS.get(service["state"], "--jp-ui-font-color2")
     stages = " &nbsp; ".join(
         f"<span title='{text(stage.get('message') or '')}'>{_MARKS.get(stage['state'], '')} {text(stage['name'])}"
-        + (f" <small>{stage['seconds']:.2f} s</small>" if isinstance(stage.get("seconds"), int | float) else "")
+        + (
+            f" <small>{stage['seconds']:.2f} s</small>"
+            if isinstance(stage.get("seconds"), int | float)
+            else ""
+        )
         + "</span>"
         for stage in service["stages"]
     )

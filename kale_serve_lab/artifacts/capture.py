@@ -22,8 +22,14 @@ _CATEGORY_ROWS = 100_000
 _LONGEST_CATEGORY = 100
 
 _MLFLOW = {
-    "boolean": "BOOL", "integer": "INT32", "long": "INT64", "float": "FP32", "double": "FP64", "string": "BYTES",
-    "binary": "BYTES", "datetime": "BYTES",
+    "boolean": "BOOL",
+    "integer": "INT32",
+    "long": "INT64",
+    "float": "FP32",
+    "double": "FP64",
+    "string": "BYTES",
+    "binary": "BYTES",
+    "datetime": "BYTES",
 }
 
 
@@ -80,9 +86,15 @@ def from_model(model: Any) -> Signature | None:
     """What the model itself knows of its input: no sample, no ranges; None where it knows nothing."""
     count, names = features.expected(model)
     if count is None or count > MOST_COLUMNS:
-        return None if count is None else Signature(layout="tensor", inputs=[TensorSpec("input-0", "FP64", (-1, count))])
+        return (
+            None
+            if count is None
+            else Signature(layout="tensor", inputs=[TensorSpec("input-0", "FP64", (-1, count))])
+        )
     columns = names or [f"x{index}" for index in range(count)]
-    return Signature(layout="columns", named=names is not None, inputs=[TensorSpec(name, "FP64") for name in columns])
+    return Signature(
+        layout="columns", named=names is not None, inputs=[TensorSpec(name, "FP64") for name in columns]
+    )
 
 
 def with_outputs(signature: Signature, model: Any, data: Any) -> Signature:
@@ -120,8 +132,12 @@ def with_outputs(signature: Signature, model: Any, data: Any) -> Signature:
         if spec is not None:
             outputs.append(replace(spec, classes=classes) if method != "decision_function" else spec)
     return Signature(
-        layout=signature.layout, named=signature.named, inputs=signature.inputs, outputs=outputs,
-        input_example=signature.input_example, source=signature.source,
+        layout=signature.layout,
+        named=signature.named,
+        inputs=signature.inputs,
+        outputs=outputs,
+        input_example=signature.input_example,
+        source=signature.source,
     )
 
 
@@ -163,17 +179,23 @@ def _from_array(array: Any, names: Sequence[str] | None, source: str | None) -> 
         names = None
     specs = [
         _column(
-            names[index] if names else f"x{index}", array.dtype, array[:, [index]] if kinds.is_sparse(array) else array[:, index],
+            names[index] if names else f"x{index}",
+            array.dtype,
+            array[:, [index]] if kinds.is_sparse(array) else array[:, index],
         )
         for index in range(array.shape[1])
     ]
-    return Signature(layout="columns", named=names is not None, inputs=specs, input_example=example, source=source)
+    return Signature(
+        layout="columns", named=names is not None, inputs=specs, input_example=example, source=source
+    )
 
 
 def _column(name: str, dtype: Any, values: Any) -> TensorSpec:
     own_categories = getattr(dtype, "categories", None)
     if own_categories is not None:
-        return TensorSpec(name, dtypes.BYTES, categories=tuple(str(item) for item in own_categories[:MOST_CATEGORIES]))
+        return TensorSpec(
+            name, dtypes.BYTES, categories=tuple(str(item) for item in own_categories[:MOST_CATEGORIES])
+        )
     found = _dtype(dtype, values)
     if found == dtypes.BYTES:
         return TensorSpec(name, found, categories=_categories(values))
@@ -213,7 +235,11 @@ def _range(values: Any) -> tuple[float | None, float | None]:
     try:
         if kinds.is_sparse(values):
             return float(values.min()), float(values.max())
-        array = values.to_numpy(dtype="float64", na_value=np.nan) if hasattr(values, "to_numpy") else np.asarray(values)
+        array = (
+            values.to_numpy(dtype="float64", na_value=np.nan)
+            if hasattr(values, "to_numpy")
+            else np.asarray(values)
+        )
         if array.dtype.kind == "O":
             array = array.astype("float64")
         if array.dtype.kind not in "iuf" or not array.size:
@@ -264,7 +290,9 @@ def _from_mlflow(given: Any) -> Signature:
             else:
                 dtype = _MLFLOW.get(str(entry.get("type")))
                 if dtype is None:
-                    raise InvalidSignature(f"The MLflow type {entry.get('type')!r} has no tensor data type.", subject=name)
+                    raise InvalidSignature(
+                        f"The MLflow type {entry.get('type')!r} has no tensor data type.", subject=name
+                    )
                 spec = TensorSpec(str(name) if name is not None else f"x{index}", dtype)
             found.append((spec, name is not None))
         return found
@@ -275,11 +303,16 @@ def _from_mlflow(given: Any) -> Signature:
     if any(len(spec.shape) != 1 for spec, _ in inputs):
         (spec, _), *others = inputs
         if others:
-            raise InvalidSignature("An MLflow signature with more than one tensor cannot be served.", subject=spec.name)
+            raise InvalidSignature(
+                "An MLflow signature with more than one tensor cannot be served.", subject=spec.name
+            )
         return Signature(layout="tensor", inputs=[spec], outputs=[spec for spec, _ in outputs])
     outs = [spec for spec, _ in outputs]
     if len(outs) == 1:
         outs = [replace(outs[0], name="predict")]
     return Signature(
-        layout="columns", named=all(named for _, named in inputs), inputs=[spec for spec, _ in inputs], outputs=outs,
+        layout="columns",
+        named=all(named for _, named in inputs),
+        inputs=[spec for spec, _ in inputs],
+        outputs=outs,
     )

@@ -59,25 +59,27 @@ class Dataset:
             about = {"kind": "dataset", "parts": files}
             write_about(folder, about)
             columns = [spec.name for spec in signature.inputs] if signature.named else None
-            submission = Submission({
-                "type": self.TYPE,
-                "name": self.name or "dataset",
-                "version": self.version,
-                "description": self.description,
-                "author": None,
-                "tags": self.tags,
-                "artifact_uri": None,
-                "framework": None,
-                "class_name": type(self.features).__name__,
-                "signature": signature.to_json(),
-                "environment": None,
-                "executable": False,
-                "properties": {
-                    **{f"{key}_shape": "x".join(map(str, part.shape)) for key, part in parts.items()},
-                    "columns": ", ".join(columns)[:2000] if columns else "",
-                },
-                "inputs": [],
-            })
+            submission = Submission(
+                {
+                    "type": self.TYPE,
+                    "name": self.name or "dataset",
+                    "version": self.version,
+                    "description": self.description,
+                    "author": None,
+                    "tags": self.tags,
+                    "artifact_uri": None,
+                    "framework": None,
+                    "class_name": type(self.features).__name__,
+                    "signature": signature.to_json(),
+                    "environment": None,
+                    "executable": False,
+                    "properties": {
+                        **{f"{key}_shape": "x".join(map(str, part.shape)) for key, part in parts.items()},
+                        "columns": ", ".join(columns)[:2000] if columns else "",
+                    },
+                    "inputs": [],
+                }
+            )
             self.artifact = submission.send(folder)
         self.id, self.uri, self.version = self.artifact["id"], self.artifact["uri"], self.artifact["version"]
         self.name = self.artifact["name"]

@@ -54,7 +54,11 @@ def executed_sources() -> list[str]:
     shell = sys.modules.get("IPython")
     ipython = shell.get_ipython() if shell is not None else None
     cells = ipython.user_ns.get("In") if ipython is not None else None
-    return [cell for cell in reversed(list(cells)) if isinstance(cell, str) and cell] if isinstance(cells, list) else []
+    return (
+        [cell for cell in reversed(list(cells)) if isinstance(cell, str) and cell]
+        if isinstance(cells, list)
+        else []
+    )
 
 
 def models(namespace: Mapping[str, Any]) -> Iterator[tuple[str, Any, str]]:
@@ -79,8 +83,12 @@ def candidates(model: Any, namespace: Mapping[str, Any], sources: Iterable[str] 
     for dataset in made_in_this_session():
         score = _fit(dataset.features, count, names)
         if score is not None:
-            variable = next((key for key, value in namespace.items() if value is dataset), dataset.name or "dataset")
-            found.append(Candidate(variable, f"the dataset {dataset.name or variable}", dataset.features, score + 60))
+            variable = next(
+                (key for key, value in namespace.items() if value is dataset), dataset.name or "dataset"
+            )
+            found.append(
+                Candidate(variable, f"the dataset {dataset.name or variable}", dataset.features, score + 60)
+            )
     for variable, value in namespace.items():
         if not kinds.is_table_like(value) and not (variable in fitted_on and type(value) is list):
             continue
@@ -147,9 +155,13 @@ def fit_arguments(model: Any, namespace: Mapping[str, Any], sources: Iterable[st
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
-            if node.func.attr not in ("fit", "partial_fit") or not (_names(node.func.value) & (own | {class_name})):
+            if node.func.attr not in ("fit", "partial_fit") or not (
+                _names(node.func.value) & (own | {class_name})
+            ):
                 continue
-            given = node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "X"), None)
+            given = (
+                node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "X"), None)
+            )
             root = given
             while isinstance(root, ast.Attribute | ast.Subscript):
                 root = root.value

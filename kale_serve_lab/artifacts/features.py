@@ -33,7 +33,10 @@ def classes(model: Any) -> tuple[Any, ...] | None:
 def estimator_type(model: Any) -> str | None:
     """classifier, regressor, ranker …, as scikit-learn's classes say it."""
     for name in ("Classifier", "Regressor", "Ranker"):
-        if any(cls.__name__.endswith((f"{name}Mixin", f"XGB{name}", f"LGBM{name}")) for cls in type(model).__mro__):
+        if any(
+            cls.__name__.endswith((f"{name}Mixin", f"XGB{name}", f"LGBM{name}"))
+            for cls in type(model).__mro__
+        ):
             return name.lower()
     return None
 

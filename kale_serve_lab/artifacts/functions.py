@@ -29,7 +29,11 @@ def free_names(function: types.FunctionType) -> set[str]:
     tree = _definition(function)
     if tree is not None:
         # Defaults and decorators are evaluated where the function is defined, which will be in the server.
-        outside = [*tree.decorator_list, *tree.args.defaults, *(node for node in tree.args.kw_defaults if node is not None)]
+        outside = [
+            *tree.decorator_list,
+            *tree.args.defaults,
+            *(node for node in tree.args.kw_defaults if node is not None),
+        ]
         read |= {inner.id for node in outside for inner in ast.walk(node) if isinstance(inner, ast.Name)}
     return read - bound - set(vars(builtins)) - _IMPLICIT
 
@@ -42,7 +46,9 @@ def source_of(function: types.FunctionType) -> str | None:
     source = textwrap.dedent(inspect.getsource(function)).rstrip() + "\n"
     # The file may have been edited since it was imported.
     compiled = next(
-        code for code in compile(FUTURE + source, "functions.py", "exec").co_consts if isinstance(code, types.CodeType)
+        code
+        for code in compile(FUTURE + source, "functions.py", "exec").co_consts
+        if isinstance(code, types.CodeType)
     )
     ours = function.__code__
     return source if ours.co_freevars or _shape(compiled) == _shape(ours) else None

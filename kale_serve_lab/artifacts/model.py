@@ -14,7 +14,12 @@ from kale_serve_lab.errors import InvalidRequest, UnsupportedModel
 from kale_serve_lab.inference.signature import Signature
 
 _BY_SUFFIX = {
-    ".joblib": "sklearn", ".pkl": "sklearn", ".pickle": "sklearn", ".ubj": "xgboost", ".bst": "lightgbm", ".txt": "lightgbm",
+    ".joblib": "sklearn",
+    ".pkl": "sklearn",
+    ".pickle": "sklearn",
+    ".ubj": "xgboost",
+    ".bst": "lightgbm",
+    ".txt": "lightgbm",
 }
 
 
@@ -66,7 +71,9 @@ class Model:
             self._record(self._from_uri())
             return self
         if self.artifact_uri is not None:
-            raise InvalidRequest("A Model has either a model or an artifact_uri, not both.", subject=self.name)
+            raise InvalidRequest(
+                "A Model has either a model or an artifact_uri, not both.", subject=self.name
+            )
         framework = self._checked()
         began = time.perf_counter()
         # A signature that was given is part of what is submitted; one that was found is only remembered with it.
@@ -76,25 +83,30 @@ class Model:
         classes = features.classes(model)
         with staging(f"{class_name} {self.name or ''}".strip()) as folder:
             saved = savers.saver(framework).save(model, folder)
-            write_about(folder, {
-                "framework": framework,
-                "format": saved.format,
-                "class_name": class_name,
-                "module": type(model).__module__,
-                "classes": None if classes is None else list(classes),
-                "n_features": features.expected(model)[0],
-                "estimator_type": features.estimator_type(model),
-                **({"signature": signature.to_json()} if given and signature is not None else {}),
-            })
-            submission = Submission(self._body(
-                framework=framework,
-                class_name=class_name,
-                signature=None if signature is None else signature.to_json(),
-                environment=environment(saved.packages),
-                executable=saved.executable,
-                properties={"format": saved.format, "module": type(model).__module__},
-                inputs=discovery.training_datasets(model),
-            ))
+            write_about(
+                folder,
+                {
+                    "framework": framework,
+                    "format": saved.format,
+                    "class_name": class_name,
+                    "module": type(model).__module__,
+                    "classes": None if classes is None else list(classes),
+                    "n_features": features.expected(model)[0],
+                    "estimator_type": features.estimator_type(model),
+                    **({"signature": signature.to_json()} if given and signature is not None else {}),
+                },
+            )
+            submission = Submission(
+                self._body(
+                    framework=framework,
+                    class_name=class_name,
+                    signature=None if signature is None else signature.to_json(),
+                    environment=environment(saved.packages),
+                    executable=saved.executable,
+                    properties={"format": saved.format, "module": type(model).__module__},
+                    inputs=discovery.training_datasets(model),
+                )
+            )
             submission.seconds["package"] = time.perf_counter() - began
             recorded = submission.send(folder)
         self._found = not given
@@ -115,13 +127,17 @@ class Model:
             )
         saver = savers.saver(framework)
         if not saver.matches(self.model):
-            raise UnsupportedModel(f"{class_name} is no {framework} model.", subject=class_name, hint="Leave model_type away.")
+            raise UnsupportedModel(
+                f"{class_name} is no {framework} model.", subject=class_name, hint="Leave model_type away."
+            )
         problem = saver.problem(self.model)
         if problem is not None:
             raise UnsupportedModel(
                 f"{self.name or 'The model'}: {class_name} {problem}.",
                 subject=class_name,
-                hint="Call its fit first, then submit." if "yet" in problem else "Only what predicts can be served.",
+                hint="Call its fit first, then submit."
+                if "yet" in problem
+                else "Only what predicts can be served.",
             )
         return framework
 
@@ -129,7 +145,9 @@ class Model:
         given = self.signature
         if given is None or self._found:
             return discovery.find_signature(
-                self.model, discovery.namespace_of_main(), discovery.executed_sources(),
+                self.model,
+                discovery.namespace_of_main(),
+                discovery.executed_sources(),
             )
         if isinstance(given, Signature | dict) or (hasattr(given, "to_dict") and hasattr(given, "inputs")):
             return capture.signature_from(given)
@@ -145,7 +163,8 @@ class Model:
         uri = urlsplit(self.artifact_uri)
         if uri.scheme not in ("", "file"):
             raise InvalidRequest(
-                f"The artifact_uri {self.artifact_uri} is not a path on this machine.", subject=self.artifact_uri,
+                f"The artifact_uri {self.artifact_uri} is not a path on this machine.",
+                subject=self.artifact_uri,
                 hint="Give a file or a folder, as a path or a file:// URI.",
             )
         path = Path(unquote(uri.path) if uri.scheme else self.artifact_uri).expanduser().absolute()
@@ -157,18 +176,20 @@ class Model:
     def _send_uri(self, uri: str, framework: str | None, name: str) -> dict[str, Any]:
         signature = None if self.signature is None else capture.signature_from(self.signature)
         self.signature = signature
-        return Submission(self._body(
-            name=name,
-            artifact_uri=uri,
-            framework=framework,
-            class_name=None,
-            signature=None if signature is None else signature.to_json(),
-            environment=environment(),
-            # Only XGBoost's and LightGBM's own formats are known to run no code.
-            executable=framework not in ("xgboost", "lightgbm"),
-            properties={},
-            inputs=[],
-        )).send()
+        return Submission(
+            self._body(
+                name=name,
+                artifact_uri=uri,
+                framework=framework,
+                class_name=None,
+                signature=None if signature is None else signature.to_json(),
+                environment=environment(),
+                # Only XGBoost's and LightGBM's own formats are known to run no code.
+                executable=framework not in ("xgboost", "lightgbm"),
+                properties={},
+                inputs=[],
+            )
+        ).send()
 
     def _body(self, **what: Any) -> dict[str, Any]:
         return {

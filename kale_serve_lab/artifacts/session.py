@@ -18,7 +18,9 @@ def _own_id() -> str:
     return uuid.uuid4().hex
 
 
-def session(environment: Mapping[str, str] | None = None, namespace: Mapping[str, Any] | None = None) -> dict[str, str]:
+def session(
+    environment: Mapping[str, str] | None = None, namespace: Mapping[str, Any] | None = None
+) -> dict[str, str]:
     """`{"kind": "notebook|script|pipeline", "name", "id"}` of this process.
 
     A pipeline step is known by the variables that Kubeflow Pipelines and Argo set. A notebook by its path from Jupyter

@@ -37,7 +37,9 @@ class Submission:
         recorded = Client().request("POST", "/api/artifacts", body, timeout_seconds=_STORE_SECONDS)
         self.seconds["store"] = time.perf_counter() - began
         if not isinstance(recorded, dict):
-            raise KaleServeError("The daemon recorded the artifact but did not say as what.", subject=body.get("name"))
+            raise KaleServeError(
+                "The daemon recorded the artifact but did not say as what.", subject=body.get("name")
+            )
         return recorded
 
 

@@ -91,7 +91,8 @@ class Transformer:
         packages: list[str] = []
         with staging(f"The transformer {self.name or ''}".strip()) as folder:
             about: dict[str, Any] = {
-                "assets": _write_assets(assets, folder), "stateful": bool(self.is_statefull),
+                "assets": _write_assets(assets, folder),
+                "stateful": bool(self.is_statefull),
             }
             if functional:
                 about |= {"kind": "functional", **_write_functions(functions, folder)}
@@ -103,26 +104,28 @@ class Transformer:
             ):
                 packages.append("cloudpickle")
             write_about(folder, about)
-            self.artifact = Submission({
-                "type": self.TYPE,
-                "name": self.name or kebab(class_name or "transformer"),
-                "version": self._version_asked,
-                "description": self.description,
-                "author": self.author,
-                "tags": self.tags,
-                "artifact_uri": None,
-                "framework": None,
-                "class_name": class_name,
-                "signature": None if signature is None else signature.to_json(),
-                "environment": environment([*packages, *_distributions(assets)]),
-                "executable": True,
-                "properties": {
-                    "kind": about["kind"],
-                    "assets": ", ".join(sorted(assets)),
-                    "functions": ", ".join(name for name in functions),
-                },
-                "inputs": [],
-            }).send(folder)
+            self.artifact = Submission(
+                {
+                    "type": self.TYPE,
+                    "name": self.name or kebab(class_name or "transformer"),
+                    "version": self._version_asked,
+                    "description": self.description,
+                    "author": self.author,
+                    "tags": self.tags,
+                    "artifact_uri": None,
+                    "framework": None,
+                    "class_name": class_name,
+                    "signature": None if signature is None else signature.to_json(),
+                    "environment": environment([*packages, *_distributions(assets)]),
+                    "executable": True,
+                    "properties": {
+                        "kind": about["kind"],
+                        "assets": ", ".join(sorted(assets)),
+                        "functions": ", ".join(name for name in functions),
+                    },
+                    "inputs": [],
+                }
+            ).send(folder)
         self.signature = signature
         self.id, self.uri = self.artifact["id"], self.artifact["uri"]
         self.name, self.version = self.artifact["name"], self.artifact["version"]
@@ -138,7 +141,9 @@ class Transformer:
                 raise InvalidRequest(f"The asset name {name!r} is no variable's name.", subject=self.name)
             if isinstance(value, types.ModuleType):
                 raise UnsupportedModel(
-                    f"The asset {name!r} is a module.", subject=name, hint="Import it inside the function that uses it.",
+                    f"The asset {name!r} is a module.",
+                    subject=name,
+                    hint="Import it inside the function that uses it.",
                 )
         return assets
 
@@ -152,10 +157,13 @@ class Transformer:
             if isinstance(item, str) and item in known:
                 found[item] = known[item]
                 continue
-            name = next((key for key, value in known.items() if value is item and not key.startswith("_")), None)
+            name = next(
+                (key for key, value in known.items() if value is item and not key.startswith("_")), None
+            )
             if name is None:
                 raise InvalidRequest(
-                    f"An asset ({type(item).__name__}) has no name in the functions' module.", subject=self.name,
+                    f"An asset ({type(item).__name__}) has no name in the functions' module.",
+                    subject=self.name,
                     hint='Give the assets as a dict: transformer_assets={"vectorizer": vectorizer}.',
                 )
             found[name] = item
@@ -168,7 +176,8 @@ class Transformer:
                 continue
             if not isinstance(function, types.FunctionType):
                 raise UnsupportedModel(
-                    f"{role} is a {type(function).__name__}, not a function.", subject=self.name,
+                    f"{role} is a {type(function).__name__}, not a function.",
+                    subject=self.name,
                     hint="Write it with def; what it needs from an object belongs into transformer_assets.",
                 )
             found[role] = function
@@ -197,7 +206,9 @@ class Transformer:
         if self.module_name is not None:
             name = self.module_name.removesuffix(".py")
             base = folder.joinpath(*name.split("."))
-            path = next((p for p in (base.with_name(base.name + ".py"), base / "__init__.py") if p.is_file()), None)
+            path = next(
+                (p for p in (base.with_name(base.name + ".py"), base / "__init__.py") if p.is_file()), None
+            )
             if path is None:
                 raise InvalidRequest(f"There is no module {name} in {folder}.", subject=name)
             modules = {name: path}
@@ -209,11 +220,13 @@ class Transformer:
         wanted = f"class {self.class_name}" if self.class_name else "class that extends kserve.Model"
         if not found:
             raise UnsupportedModel(
-                f"There is no {wanted} in {', '.join(modules) or 'any module'} of {folder}.", subject=str(folder),
+                f"There is no {wanted} in {', '.join(modules) or 'any module'} of {folder}.",
+                subject=str(folder),
                 hint="It overrides preprocess or postprocess; name it by module_name and class_name.",
             )
         raise UnsupportedModel(
-            f"There is more than one {wanted} in {folder}: {', '.join('.'.join(pair) for pair in found)}.", subject=str(folder),
+            f"There is more than one {wanted} in {folder}: {', '.join('.'.join(pair) for pair in found)}.",
+            subject=str(folder),
             hint="Say which by module_name and class_name.",
         )
 
@@ -226,20 +239,26 @@ def _classes(path: Path, wanted: str | None) -> list[str]:
         tree = ast.parse(path.read_bytes(), str(path))
     except SyntaxError as error:
         raise UnsupportedModel(
-            f"{path.name}, line {error.lineno}, is not Python: {error.msg}.", subject=str(path),
+            f"{path.name}, line {error.lineno}, is not Python: {error.msg}.",
+            subject=str(path),
         ) from error
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     if wanted is not None:
         return [node.name for node in classes if node.name == wanted]
     return [
-        node.name for node in classes
-        if any(re.fullmatch(r"(kserve\.|kfserving\.)?(\w+\.)?(Model|KFModel)", ast.unparse(base)) for base in node.bases)
+        node.name
+        for node in classes
+        if any(
+            re.fullmatch(r"(kserve\.|kfserving\.)?(\w+\.)?(Model|KFModel)", ast.unparse(base))
+            for base in node.bases
+        )
     ]
 
 
 def _write_functions(functions: Mapping[str, types.FunctionType], folder: Path) -> dict[str, Any]:
     names: dict[str, Any] = {
-        role: functions[role].__name__ if role in functions else None for role in ("preprocess", "postprocess")
+        role: functions[role].__name__ if role in functions else None
+        for role in ("preprocess", "postprocess")
     }
     sources = {role: source_of(function) for role, function in functions.items()}
     known = [source for source in sources.values() if source is not None]
@@ -249,7 +268,9 @@ def _write_functions(functions: Mapping[str, types.FunctionType], folder: Path) 
     ):
         (folder / "functions.py").write_text(FUTURE + "\n\n" + "\n\n".join(dict.fromkeys(known)))
         return {"form": "source", **names}
-    by_value = {role: None if name is None else _without_globals(functions[role]) for role, name in names.items()}
+    by_value = {
+        role: None if name is None else _without_globals(functions[role]) for role, name in names.items()
+    }
     pickles.dump_by_value(by_value, folder / "functions.pkl")
     return {"form": "pickle", **names}
 
@@ -257,8 +278,11 @@ def _write_functions(functions: Mapping[str, types.FunctionType], folder: Path) 
 def _without_globals(function: types.FunctionType) -> types.FunctionType:
     """As if it were the notebook's, so that it is stored by value, and without what the notebook holds beside it."""
     copy = types.FunctionType(
-        function.__code__, {"__builtins__": __builtins__, "__name__": "__main__"}, function.__name__,
-        function.__defaults__, function.__closure__,
+        function.__code__,
+        {"__builtins__": __builtins__, "__name__": "__main__"},
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
     )
     copy.__kwdefaults__ = function.__kwdefaults__
     copy.__module__ = "__main__"
@@ -280,7 +304,8 @@ def _write_assets(assets: Mapping[str, Any], folder: Path) -> dict[str, str]:
         except Exception as error:
             raise SaveFailed(
                 f"The asset {name!r} ({type(value).__name__}) could not be saved: {type(error).__name__}: {error}",
-                subject=name, hint="It must be possible to pickle it: no open files, locks, connections or generators.",
+                subject=name,
+                hint="It must be possible to pickle it: no open files, locks, connections or generators.",
             ) from error
     return files
 
@@ -303,6 +328,7 @@ def _copy_folder(source: Path, target: Path) -> None:
             shutil.copyfile(entry.path, target / entry.name, follow_symlinks=False)
         else:
             raise SaveFailed(
-                f"{entry.path} is neither a file nor a folder.", subject=entry.path,
+                f"{entry.path} is neither a file nor a folder.",
+                subject=entry.path,
                 hint="Replace links by what they point to, and leave pipes and devices out of transformer_dir.",
             )

@@ -98,15 +98,21 @@ class AsyncClient:
         self._timeout = timeout_seconds
         self._checked = False
 
-    async def request(self, method: str, path: str, body: Any = None, *, timeout_seconds: float | None = None) -> Any:
+    async def request(
+        self, method: str, path: str, body: Any = None, *, timeout_seconds: float | None = None
+    ) -> Any:
         """The decoded JSON answer, None where it has none. Raises the daemon's own error, or `DaemonUnavailable`."""
         call = f"{method} {path}"
         content = None if body is None else answers.encode(body)
         headers = {} if body is None else {"Content-Type": "application/json"}
         try:
-            return await asyncio.wait_for(self._whole(method, path, content, headers), timeout_seconds or self._timeout)
+            return await asyncio.wait_for(
+                self._whole(method, path, content, headers), timeout_seconds or self._timeout
+            )
         except asyncio.TimeoutError:
-            raise DaemonUnavailable(f"The Kale Serve daemon did not answer in time: {call}.", subject=call) from None
+            raise DaemonUnavailable(
+                f"The Kale Serve daemon did not answer in time: {call}.", subject=call
+            ) from None
 
     async def events(self, since: int, *, silence_seconds: float = 45) -> AsyncIterator[dict[str, Any]]:
         """Each change after the sequence number `since`, until the iterator is closed.
@@ -125,7 +131,9 @@ class AsyncClient:
                 except StopAsyncIteration:
                     return
                 except (asyncio.TimeoutError, UpstreamFailed, ValueError) as error:
-                    raise DaemonUnavailable("The Kale Serve daemon's events have ended.", subject=path) from error
+                    raise DaemonUnavailable(
+                        "The Kale Serve daemon's events have ended.", subject=path
+                    ) from error
                 if event is not None:
                     yield event
 
@@ -189,7 +197,9 @@ class AsyncClient:
         try:
             return await asyncio.open_unix_connection(str(paths.daemon_socket()), limit=_PART)
         except OSError as error:
-            raise DaemonUnavailable(f"The Kale Serve daemon left as soon as it was ready ({error}).") from error
+            raise DaemonUnavailable(
+                f"The Kale Serve daemon left as soon as it was ready ({error})."
+            ) from error
 
     async def _ensure(self) -> None:
         from kale_serve_lab.client.start import ensure_daemon
@@ -223,7 +233,9 @@ class AsyncClient:
 
 def _head(method: str, path: str, headers: Mapping[str, str]) -> bytes:
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost", "Connection: close"]
-    lines += [f"{name}: {value}" for name, value in headers.items() if name.lower() not in ("host", "connection")]
+    lines += [
+        f"{name}: {value}" for name, value in headers.items() if name.lower() not in ("host", "connection")
+    ]
     if any(c in line for line in lines for c in "\r\n\0") or " " in path:
         raise ValueError("A request's path and headers are single lines.")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")

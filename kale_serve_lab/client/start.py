@@ -261,7 +261,9 @@ def _only_on_path() -> bool:
     """Whether a fresh interpreter would not find our package by itself."""
     import sysconfig
 
-    return _ROOT.resolve() not in {Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")}
+    return _ROOT.resolve() not in {
+        Path(sysconfig.get_path(name)).resolve() for name in ("purelib", "platlib")
+    }
 
 
 def _read_line(descriptor: int) -> bytes | None:
@@ -289,7 +291,9 @@ def _failure(why: str, log_path: Path, began_at: int) -> KaleServeError:
     return cls(
         f"The Kale Serve daemon could not start: {why}{last}",
         subject=str(log_path),
-        hint="Install ml-metadata in its interpreter: `pip install kale-serve-lab`." if missing else f"Its log is {log_path}.",
+        hint="Install ml-metadata in its interpreter: `pip install kale-serve-lab`."
+        if missing
+        else f"Its log is {log_path}.",
         details={"log_tail": tail},
     )
 

@@ -49,7 +49,9 @@ class Client:
         self._start = start
         self._checked = False
 
-    def request(self, method: str, path: str, body: Any = None, *, timeout_seconds: float | None = None) -> Any:
+    def request(
+        self, method: str, path: str, body: Any = None, *, timeout_seconds: float | None = None
+    ) -> Any:
         """The decoded JSON answer, None where it has none.
 
         Raises the daemon's own error; `DaemonUnavailable` where it cannot be reached or started, `Timeout` is the
@@ -88,7 +90,9 @@ class Client:
                 if response.status >= 300:
                     answers.decode(response.status, response.read(), f"GET {path}")
                 while True:
-                    left = _SILENCE_SECONDS if until is None else min(_SILENCE_SECONDS, until - time.monotonic())
+                    left = (
+                        _SILENCE_SECONDS if until is None else min(_SILENCE_SECONDS, until - time.monotonic())
+                    )
                     if left <= 0:
                         return
                     if connection.socket is not None:
@@ -106,7 +110,11 @@ class Client:
                 raise _went_away(f"GET {path}", error) from error
 
     def _open(
-        self, method: str, path: str, body: Any, timeout: float | None,
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        timeout: float | None,
     ) -> tuple[UnixConnection, http.client.HTTPResponse]:
         if self._start and not self._checked:
             self._ensure()
@@ -117,7 +125,8 @@ class Client:
         except retried as error:
             if not self._start:
                 raise DaemonUnavailable(
-                    "The Kale Serve daemon is not running.", hint="Any call of the SDK starts it.",
+                    "The Kale Serve daemon is not running.",
+                    hint="Any call of the SDK starts it.",
                 ) from error
         except (OSError, http.client.HTTPException) as error:
             raise _went_away(f"{method} {path}", error) from error
@@ -135,7 +144,11 @@ class Client:
         self._checked = True
 
     def _send(
-        self, method: str, path: str, body: Any, timeout: float | None,
+        self,
+        method: str,
+        path: str,
+        body: Any,
+        timeout: float | None,
     ) -> tuple[UnixConnection, http.client.HTTPResponse]:
         connection = UnixConnection(paths.daemon_socket(), timeout)
         try:
@@ -149,7 +162,11 @@ class Client:
 
 
 def _went_away(call: str, error: Exception) -> DaemonUnavailable:
-    how = "did not answer in time" if isinstance(error, TimeoutError) else f"went away during the call ({error})"
+    how = (
+        "did not answer in time"
+        if isinstance(error, TimeoutError)
+        else f"went away during the call ({error})"
+    )
     return DaemonUnavailable(
         f"The Kale Serve daemon {how}: {call}.",
         subject=call,

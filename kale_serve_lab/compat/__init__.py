@@ -26,7 +26,9 @@ class KaleNames:
         folder = join(_ROOT, *fullname.split(".")) if fullname.startswith("kale") else ""  # noqa: PTH118
         if fullname in _MODULES:
             return spec_from_file_location(
-                fullname, join(folder, "__init__.py"), submodule_search_locations=[folder],  # noqa: PTH118
+                fullname,
+                join(folder, "__init__.py"),
+                submodule_search_locations=[folder],
             )
         if fullname in _FOLDERS:
             spec = ModuleSpec(fullname, None, is_package=True)

@@ -65,8 +65,14 @@ class ServeConfig:
             raise _invalid("timeout", "is a number of seconds above 0", self.timeout)
         if self.protocol_version not in (None, "v1", "v2"):
             raise _invalid("protocol_version", "is v1 or v2", self.protocol_version)
-        if self.min_replicas is not None and self.max_replicas is not None and self.min_replicas > self.max_replicas > 0:
-            raise _invalid("min_replicas", f"is at most max_replicas ({self.max_replicas})", self.min_replicas)
+        if (
+            self.min_replicas is not None
+            and self.max_replicas is not None
+            and self.min_replicas > self.max_replicas > 0
+        ):
+            raise _invalid(
+                "min_replicas", f"is at most max_replicas ({self.max_replicas})", self.min_replicas
+            )
         if self.canary is not None and not isinstance(self.canary, Mapping | list | tuple):
             raise _invalid("canary", "is an object or a list", self.canary)
         for name in ("annotations", "labels", "node_selector"):
@@ -132,7 +138,11 @@ def _variables(field: str, value: Any) -> dict[str, str]:
         pairs = list(value.items())
     elif isinstance(value, list | tuple) and all(isinstance(item, Mapping) for item in value):
         # An entry with valueFrom has no meaning outside a cluster: preflight says so.
-        pairs = [(item.get("name"), item.get("value", "")) for item in value if "value_from" not in item and "valueFrom" not in item]
+        pairs = [
+            (item.get("name"), item.get("value", ""))
+            for item in value
+            if "value_from" not in item and "valueFrom" not in item
+        ]
     else:
         raise _invalid(field, "is an object of names and values, or a list of {name, value}", value)
     for name, text in pairs:
@@ -150,11 +160,15 @@ def _expect(name: str, value: Any, kind: type | tuple[type, ...], words: str) ->
 
 def _invalid(name: str, rule: str, value: Any) -> InvalidConfig:
     shown = repr(value)
-    return InvalidConfig(f"{name} {rule}, not {shown if len(shown) <= 80 else shown[:77] + '...'}.", subject=name)
+    return InvalidConfig(
+        f"{name} {rule}, not {shown if len(shown) <= 80 else shown[:77] + '...'}.", subject=name
+    )
 
 
 def _positive(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    return (
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value > 0
+    )
 
 
 def _plain(value: Any) -> Any:

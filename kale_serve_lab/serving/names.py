@@ -38,7 +38,9 @@ def check_service_name(name: object, namespace: object = DEFAULT_NAMESPACE) -> s
 def check_namespace(namespace: object) -> str:
     """The namespace itself. Raises `InvalidName` unless it is a DNS-1123 label."""
     if not isinstance(namespace, str) or not _NAMESPACE.match(namespace) or len(namespace) > MAX_LABEL - 2:
-        raise InvalidName(f"{_shown(namespace)} cannot be a namespace.", subject=_shown(namespace), hint="Use: default")
+        raise InvalidName(
+            f"{_shown(namespace)} cannot be a namespace.", subject=_shown(namespace), hint="Use: default"
+        )
     return namespace
 
 

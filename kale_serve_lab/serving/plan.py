@@ -42,7 +42,8 @@ def plan(desired: InferenceService | None, observed: Observed) -> list[Action]:
         actions += [
             Action("drain", revision.number)
             for revision in observed.revisions
-            if revision.number == observed.front != target.number and revision.phase not in ("draining", "failed")
+            if revision.number == observed.front != target.number
+            and revision.phase not in ("draining", "failed")
         ]
     return actions
 

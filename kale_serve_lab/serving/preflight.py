@@ -61,14 +61,20 @@ def _name(service: InferenceService, others: Iterable[InferenceService]) -> list
     newer = [other for other in others if other.key == service.key and other.revision >= service.revision]
     if newer:
         message = f"{service.key.name} is at revision {newer[0].revision} already."
-        return [Finding("NameTaken", "error", "name", message, "Ask for its next revision, or delete it first.")]
+        return [
+            Finding("NameTaken", "error", "name", message, "Ask for its next revision, or delete it first.")
+        ]
     return []
 
 
 def _artifacts(service: InferenceService) -> list[Finding]:
     if service.model is None:
         message = "There is no model to serve."
-        return [Finding("InvalidConfig", "error", "model", message, "Name a model artifact; an image needs a cluster.")]
+        return [
+            Finding(
+                "InvalidConfig", "error", "model", message, "Name a model artifact; an image needs a cluster."
+            )
+        ]
     findings: list[Finding] = []
     for field, artifact in (("model", service.model), ("transformer", service.transformer)):
         if artifact is None:
@@ -76,11 +82,15 @@ def _artifacts(service: InferenceService) -> list[Finding]:
         wanted = "kale.Transformer" if field == "transformer" else "kale.Model"
         if artifact.type not in (wanted, wanted.replace("kale.", "system.")):
             message = f"{artifact.name}:{artifact.version} is a {artifact.type}, not a {wanted}."
-            findings.append(Finding("InvalidRequest", "error", field, message, f"Name an artifact of type {wanted}."))
+            findings.append(
+                Finding("InvalidRequest", "error", field, message, f"Name an artifact of type {wanted}.")
+            )
         findings += _interpreter(field, artifact)
     if service.signature is None or not service.signature.input_example:
         message = "There is no sample of the input, so ready will only mean that the model has loaded."
-        findings.append(Finding("NoSample", "warning", "model", message, "Submit the model with its training data."))
+        findings.append(
+            Finding("NoSample", "warning", "model", message, "Submit the model with its training data.")
+        )
     return findings
 
 
@@ -89,7 +99,15 @@ def _interpreter(field: str, artifact: ArtifactRef) -> list[Finding]:
     if not python or os.access(python, os.X_OK):
         return []
     message = f"{artifact.name}:{artifact.version} was made with {python}, which is not there any more."
-    return [Finding("PreflightFailed", "error", field, message, "Make that environment again, or submit the model anew.")]
+    return [
+        Finding(
+            "PreflightFailed",
+            "error",
+            field,
+            message,
+            "Make that environment again, or submit the model anew.",
+        )
+    ]
 
 
 def _runtime(service: InferenceService) -> list[Finding]:

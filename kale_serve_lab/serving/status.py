@@ -62,7 +62,11 @@ def _words(
                 _hint(target.error),
             )
         if front is not None and other:
-            return "Loading", f"Revision {front.number} starts again; revision {target.number} failed: {cause}", None
+            return (
+                "Loading",
+                f"Revision {front.number} starts again; revision {target.number} failed: {cause}",
+                None,
+            )
         return "Failed", cause, _hint(target.error)
     if front is not None and other and front.phase == "ready":
         return "Updating", f"Revision {front.number} serves while revision {desired.revision} loads.", None
@@ -78,7 +82,11 @@ def _words(
         if part.phase in ("ended", "due"):
             return "Loading", f"The {part.component} ended ({part.message}) and is started again.", None
         if part.restarts and part.phase in ("starting", "loading"):
-            return "Loading", f"The {part.component} had ended and loads again (restart {part.restarts}).", None
+            return (
+                "Loading",
+                f"The {part.component} had ended and loads again (restart {part.restarts}).",
+                None,
+            )
     return "Loading", f"{name} loads.", None
 
 
@@ -128,7 +136,9 @@ def _conditions(
     return tuple(found)
 
 
-def _stages(desired: InferenceService, observed: Observed, target: ObservedRevision | None) -> tuple[Stage, ...]:
+def _stages(
+    desired: InferenceService, observed: Observed, target: ObservedRevision | None
+) -> tuple[Stage, ...]:
     # How many of create, load, predict and ready are done.
     done = 0
     if target is not None and target.components:

@@ -19,15 +19,17 @@ def specs(signature):
 
 
 def test_a_frame_gives_named_columns_with_ranges_and_categories():
-    frame = pd.DataFrame({
-        "age": np.array([31, 64, 18], "int32"),
-        "fare": [7.5, np.nan, 80.0],
-        "sex": ["f", "m", None],
-        "cabin": pd.Categorical(["A", "B", "A"], categories=["A", "B", "C"]),
-        "alone": [True, False, True],
-        "when": pd.to_datetime(["2026-01-01", "2026-02-01", None]),
-        "siblings": pd.array([1, None, 3], "Int64"),
-    })
+    frame = pd.DataFrame(
+        {
+            "age": np.array([31, 64, 18], "int32"),
+            "fare": [7.5, np.nan, 80.0],
+            "sex": ["f", "m", None],
+            "cabin": pd.Categorical(["A", "B", "A"], categories=["A", "B", "C"]),
+            "alone": [True, False, True],
+            "when": pd.to_datetime(["2026-01-01", "2026-02-01", None]),
+            "siblings": pd.array([1, None, 3], "Int64"),
+        }
+    )
     signature = capture.signature_from(frame)
     assert signature.layout == "columns"
     assert signature.named
@@ -53,12 +55,15 @@ def test_an_array_gives_unnamed_columns_and_at_most_five_rows():
     assert signature.source == "5 rows"
 
 
-@pytest.mark.parametrize(("data", "shape", "dtype"), [
-    (np.zeros((4, 8, 8), "uint8"), (-1, 8, 8), "UINT8"),
-    (["good", "bad"], (-1,), "BYTES"),
-    (pd.Series(["good", "bad"]), (-1,), "BYTES"),
-    (np.zeros((2, 3000)), (-1, 3000), "FP64"),
-])
+@pytest.mark.parametrize(
+    ("data", "shape", "dtype"),
+    [
+        (np.zeros((4, 8, 8), "uint8"), (-1, 8, 8), "UINT8"),
+        (["good", "bad"], (-1,), "BYTES"),
+        (pd.Series(["good", "bad"]), (-1,), "BYTES"),
+        (np.zeros((2, 3000)), (-1, 3000), "FP64"),
+    ],
+)
 def test_what_is_no_table_is_one_tensor(data, shape, dtype):
     signature = capture.signature_from(data)
     assert signature.layout == "tensor"

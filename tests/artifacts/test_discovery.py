@@ -55,7 +55,13 @@ def test_the_first_known_class_of_the_mro_decides():
 
 def test_models_are_found_once_and_no_other_object_is_asked():
     model = LogisticRegression()
-    namespace = {"hostile": Hostile(), "scaler": StandardScaler(), "model": model, "same": model, "cls": LogisticRegression}
+    namespace = {
+        "hostile": Hostile(),
+        "scaler": StandardScaler(),
+        "model": model,
+        "same": model,
+        "cls": LogisticRegression,
+    }
     assert [(name, framework) for name, _, framework in discovery.models(namespace)] == [("model", "sklearn")]
     fitted = LogisticRegression().fit(FRAME, TARGET)
     assert discovery.candidates(fitted, {**namespace, "X": FRAME})[0].variable == "X"
@@ -63,8 +69,16 @@ def test_models_are_found_once_and_no_other_object_is_asked():
 
 def test_what_stands_in_the_fit_call_comes_first_then_the_usual_names():
     model = LogisticRegression().fit(FRAME, TARGET)
-    namespace = {"other": FRAME.copy(), "X_test": FRAME.copy(), "X_train": FRAME.copy(), "batch": FRAME.copy(), "model": model,
-                 "wide": FRAME.assign(target=TARGET), "y": TARGET, "narrow": FRAME[["a"]]}
+    namespace = {
+        "other": FRAME.copy(),
+        "X_test": FRAME.copy(),
+        "X_train": FRAME.copy(),
+        "batch": FRAME.copy(),
+        "model": model,
+        "wide": FRAME.assign(target=TARGET),
+        "y": TARGET,
+        "narrow": FRAME[["a"]],
+    }
     found = [candidate.variable for candidate in discovery.candidates(model, namespace)]
     assert found[0] == "X_train"
     assert found.index("X_test") > found.index("other")
@@ -90,12 +104,15 @@ def test_a_text_model_finds_its_texts_by_the_fit_call():
     assert signature.source == "4 rows of texts"
 
 
-@pytest.mark.parametrize("make", [
-    lambda: xgboost.XGBClassifier(n_estimators=2).fit(FRAME, TARGET),
-    lambda: xgboost.train({}, xgboost.DMatrix(FRAME, TARGET), 2),
-    lambda: lightgbm.LGBMClassifier(n_estimators=2, verbose=-1).fit(FRAME, TARGET),
-    lambda: lightgbm.train({"verbose": -1}, lightgbm.Dataset(FRAME, TARGET), 2),
-])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: xgboost.XGBClassifier(n_estimators=2).fit(FRAME, TARGET),
+        lambda: xgboost.train({}, xgboost.DMatrix(FRAME, TARGET), 2),
+        lambda: lightgbm.LGBMClassifier(n_estimators=2, verbose=-1).fit(FRAME, TARGET),
+        lambda: lightgbm.train({"verbose": -1}, lightgbm.Dataset(FRAME, TARGET), 2),
+    ],
+)
 def test_boosters_and_their_classes_know_their_columns(make):
     signature = discovery.find_signature(make(), {"X_train": FRAME})
     assert [spec.name for spec in signature.inputs] == ["a", "b", "c"]

@@ -48,15 +48,18 @@ def test_the_same_model_has_the_same_bytes(kind, tmp_path):
     assert saved.executable == (saver.PACKAGE == "sklearn")
 
 
-@pytest.mark.parametrize(("model", "says"), [
-    (LogisticRegression(), "is not fitted yet"),
-    (make_pipeline(StandardScaler(), LogisticRegression()), "is not fitted yet"),
-    (xgboost.XGBClassifier(), "is not fitted yet"),
-    (lightgbm.LGBMClassifier(), "is not fitted yet"),
-    (xgboost.Booster(), "has no boosted rounds yet"),
-    (StandardScaler().fit(X), "has no predict method"),
-    (DBSCAN().fit(X), "has no predict method"),
-])
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (LogisticRegression(), "is not fitted yet"),
+        (make_pipeline(StandardScaler(), LogisticRegression()), "is not fitted yet"),
+        (xgboost.XGBClassifier(), "is not fitted yet"),
+        (lightgbm.LGBMClassifier(), "is not fitted yet"),
+        (xgboost.Booster(), "has no boosted rounds yet"),
+        (StandardScaler().fit(X), "has no predict method"),
+        (DBSCAN().fit(X), "has no predict method"),
+    ],
+)
 def test_what_cannot_predict_is_told_apart(model, says):
     assert savers.saver(savers.framework_of(model)).problem(model) == says
 
@@ -85,8 +88,12 @@ model = make_pipeline(FunctionTransformer(double), LinearRegression()).fit(np.ar
 print(savers.saver("sklearn").save(model, Path(sys.argv[1])).packages)
 """)
     environment = {**os.environ, "PYTHONPATH": str(Path(kale_serve_lab.__file__).parents[1])}
-    done = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True, check=True, env=environment)
+    done = subprocess.run(
+        [sys.executable, script, tmp_path], capture_output=True, text=True, check=True, env=environment
+    )
     assert "cloudpickle" in done.stdout
     reader = "import joblib, sys; print(joblib.load(sys.argv[1]).predict([[2.0]])[0])"
-    done = subprocess.run([sys.executable, "-c", reader, tmp_path / "model.joblib"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", reader, tmp_path / "model.joblib"], capture_output=True, text=True, check=True
+    )
     assert float(done.stdout) == pytest.approx(6)

@@ -88,7 +88,9 @@ def artifact(home: Path):
         else:
             (folder / "behaviour").write_text(behaviour)
             python = home / "python"
-            python.write_text(f"#!{sys.executable}\n" + Path(__file__).with_name("misbehaving.py").read_text())
+            python.write_text(
+                f"#!{sys.executable}\n" + Path(__file__).with_name("misbehaving.py").read_text()
+            )
             python.chmod(0o700)
         return ArtifactRef(
             1, "kale.Model", "m", "1", "u", "d", "sklearn", None, SIGNATURE, {"python": str(python)}, folder

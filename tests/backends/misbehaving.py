@@ -22,7 +22,10 @@ async def serve(spec: dict, behaviour: str) -> None:
     async def control(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonce = "0" * 32 if behaviour == "stranger" else spec["nonce"]
         names = ("service", "namespace", "revision", "component")
-        tell(writer, {"type": "hello", "nonce": nonce, "pid": os.getpid()} | {name: spec[name] for name in names})
+        tell(
+            writer,
+            {"type": "hello", "nonce": nonce, "pid": os.getpid()} | {name: spec[name] for name in names},
+        )
         tell(writer, state)
         watchers.append(writer)
         while line := await reader.readline():
@@ -35,12 +38,16 @@ async def serve(spec: dict, behaviour: str) -> None:
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
-        length = next((int(l[15:]) for l in head.lower().split(b"\r\n") if l.startswith(b"content-length:")), 0)
+        length = next(
+            (int(l[15:]) for l in head.lower().split(b"\r\n") if l.startswith(b"content-length:")), 0
+        )
         await reader.readexactly(length)
         if behaviour == "die-on-predict":
             os.kill(os.getpid(), signal.SIGSEGV)
         wrong = behaviour == "cannot-predict"
-        body = json.dumps({"error": {"code": "PredictFailed", "message": "no such method"}} if wrong else {}).encode()
+        body = json.dumps(
+            {"error": {"code": "PredictFailed", "message": "no such method"}} if wrong else {}
+        ).encode()
         status = b"500 No" if wrong else b"200 OK"
         writer.write(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body))
         writer.close()

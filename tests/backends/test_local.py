@@ -56,7 +56,9 @@ def group_of(leader: int) -> list[int]:
         ("die-on-predict", "ModelLoadFailed", "predict", "SIGSEGV"),
     ],
 )
-def test_a_model_that_does_not_serve_fails_at_once_with_its_cause(running, service, behaviour, code, stage, words):
+def test_a_model_that_does_not_serve_fails_at_once_with_its_cause(
+    running, service, behaviour, code, stage, words
+):
     async def run() -> None:
         async with running() as driver:
             seen = await driver.ready(service(1, behaviour, timeout=1))

@@ -37,7 +37,9 @@ class Connection:
     async def predict(self) -> int:
         """The revision that answered; raises on anything but a whole 200."""
         if self.writer is None:
-            self.reader, self.writer = await asyncio.open_unix_connection(paths.front_socket("default", "iris"))
+            self.reader, self.writer = await asyncio.open_unix_connection(
+                paths.front_socket("default", "iris")
+            )
         head = f"POST /v2/models/iris/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n"
         self.writer.write(head.encode() + BODY)
         answer = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
@@ -95,7 +97,9 @@ def test_eight_switches_under_load_lose_nothing(backend_running, service, model)
     asyncio.run(run())
 
 
-def test_the_built_in_server_is_adopted_and_serves_through_the_daemons_death(backend_running, service, model) -> None:
+def test_the_built_in_server_is_adopted_and_serves_through_the_daemons_death(
+    backend_running, service, model
+) -> None:
     async def run() -> None:
         async with backend_running(stop=False) as driver:
             await driver.ready(service(1, None, model=model))

@@ -37,16 +37,21 @@ def test_without_a_daemon_a_client_that_may_not_start_one_says_so(home):
 
 def test_a_daemon_that_dies_at_once_is_told_with_the_tail_of_its_log(home):
     fake_interpreter(home, "echo 'a first line' >&2; echo 'Segmentation fault' >&2; exit 139\n")
-    with pytest.raises(DaemonUnavailable, match="could not start: it ended before it was ready: Segmentation fault") as raised:
+    with pytest.raises(
+        DaemonUnavailable, match="could not start: it ended before it was ready: Segmentation fault"
+    ) as raised:
         Client().request("GET", "/api/version")
     assert raised.value.details["log_tail"] == ["a first line", "Segmentation fault"]
 
 
 def test_a_daemon_that_says_why_is_quoted(home):
-    fake_interpreter(home, """
+    fake_interpreter(
+        home,
+        """
 for argument; do fd=$argument; done
 echo '{"error": {"code": "DaemonMissingDependency", "message": "It needs ml-metadata.", "hint": "Install it."}}' > /dev/fd/$fd
-""")
+""",
+    )
     with pytest.raises(DaemonMissingDependency, match="It needs ml-metadata"):
         Client().request("GET", "/api/version")
 

@@ -29,7 +29,9 @@ print(getattr(kale, "OWNER", None), getattr(kale.common, "OWNER", None))
 
 def run(code, *path):
     setup = f"import sys; sys.path[:0] = {[str(p) for p in path or [ROOT.parent]]!r}\n"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", setup + code], capture_output=True, text=True, cwd="/")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", setup + code], capture_output=True, text=True, cwd="/"
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -76,7 +78,10 @@ def test_in_another_directory_than_kubeflow_kale(kubeflow_kale, installed, first
 
 
 def test_kubeflow_kale_imported_first(kubeflow_kale, installed):
-    assert run("import kale.common.utils\nimport kale_serve_lab" + LINES, kubeflow_kale, installed) == "kubeflow-kale kubeflow-kale"
+    assert (
+        run("import kale.common.utils\nimport kale_serve_lab" + LINES, kubeflow_kale, installed)
+        == "kubeflow-kale kubeflow-kale"
+    )
 
 
 def test_no_other_name_is_touched():

@@ -40,7 +40,13 @@ def kernel(home):
 
 def ask(client, code, channel="shell", header=None):
     expression = f'__import__("kale_serve_lab.notebook", fromlist=["_"]).{code}'
-    content = {"code": "", "silent": True, "store_history": False, "user_expressions": {"answer": expression}, "allow_stdin": False}
+    content = {
+        "code": "",
+        "silent": True,
+        "store_history": False,
+        "user_expressions": {"answer": expression},
+        "allow_stdin": False,
+    }
     message = client.session.msg("execute_request", content)
     message["header"].update(header or {})
     client.shell_channel.send(message)

@@ -142,15 +142,24 @@ def name(outputs):
 @pytest.mark.parametrize("form", ["source", "pickle"])
 def test_a_functional_transformer_stands_before_and_after_the_model(home, form):
     model = LogisticRegression().fit([[2, 0], [0, 2], [1, 0], [0, 1]], [1, 0, 1, 0])
-    preprocess = count if form == "source" else lambda inputs: {
-        "instances": [[text.split().count(word) for word in vocabulary] for text in inputs["instances"]]
-    }
+    preprocess = (
+        count
+        if form == "source"
+        else lambda inputs: {
+            "instances": [[text.split().count(word) for word in vocabulary] for text in inputs["instances"]]
+        }
+    )
     transformer = Transformer(
-        preprocess=preprocess, postprocess=name, transformer_assets={"vocabulary": vocabulary, "labels": labels},
+        preprocess=preprocess,
+        postprocess=name,
+        transformer_assets={"vocabulary": vocabulary, "labels": labels},
         signature=["some text"],
     )
     isvc = serve(Model(model), transformer, name="texts")
-    assert isvc.endpoint.predict({"instances": ["good good", "bad day"]})["predictions"] == ["positive", "negative"]
+    assert isvc.endpoint.predict({"instances": ["good good", "bad day"]})["predictions"] == [
+        "positive",
+        "negative",
+    ]
 
 
 def test_waiting_ends_when_its_time_is_over(home):

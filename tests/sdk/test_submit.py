@@ -84,7 +84,9 @@ def test_a_functional_transformer_names_what_it_lacks(home):
     with pytest.raises(UnsupportedModel, match="uses words, which") as raised:
         Transformer(name="t", preprocess=uses_global).submit_artifact()
     assert "transformer_assets={'words': words}" in str(raised.value)
-    by_dict = Transformer(name="t", preprocess=uses_global, transformer_assets={"words": words}).submit_artifact()
+    by_dict = Transformer(
+        name="t", preprocess=uses_global, transformer_assets={"words": words}
+    ).submit_artifact()
     by_list = Transformer(name="t", preprocess=uses_global, transformer_assets=[words]).submit_artifact()
     assert by_dict.id == by_list.id
     with pytest.raises(SaveFailed, match="The asset 'words'"):
@@ -126,7 +128,9 @@ def test_files_of_a_model_are_taken_by_their_uri(home, tmp_path):
 
     joblib.dump(fitted(), tmp_path / "model.joblib")
     signature = Signature(["batch_size", 2], ["batch_size"], "float64", "int64")
-    model = Model(name="files", artifact_uri=(tmp_path / "model.joblib").as_uri(), signature=signature).submit_artifact()
+    model = Model(
+        name="files", artifact_uri=(tmp_path / "model.joblib").as_uri(), signature=signature
+    ).submit_artifact()
     assert model.artifact["framework"] == "sklearn"
     assert model.artifact["executable"]
     with pytest.raises(InvalidRequest, match="nothing at"):

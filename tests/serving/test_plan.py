@@ -72,7 +72,9 @@ def test_the_revision_that_serves_is_never_stopped_before_another_is_at_the_fron
 
 def test_a_failed_new_revision_leaves_the_old_one_serving_and_says_so() -> None:
     ready = ObservedRevision(1, "ready", (ObservedComponent("predictor", 1, phase="loaded"),))
-    failed = ObservedRevision(2, "failed", error={"code": "ModelLoadFailed", "message": "No such class.", "details": {}})
+    failed = ObservedRevision(
+        2, "failed", error={"code": "ModelLoadFailed", "message": "No such class.", "details": {}}
+    )
     observed = Observed(KEY, (ready, failed), 1)
     assert plan(service(2), observed) == []
     seen = status(service(2), observed)

@@ -13,7 +13,25 @@ from kale_serve_lab.serving.preflight import preflight
 from kale_serve_lab.serving.runtimes import select
 from kale_serve_lab.serving.types import ArtifactRef, InferenceService, ServiceKey
 
-BAD = ["", "A", "1a", "-a", "a-", "a.b", "a_b", "a/b", "../x", "%2e", "a\n", "ａ", "a\0", "a" * 64, "a\u202e", None, 3]
+BAD = [
+    "",
+    "A",
+    "1a",
+    "-a",
+    "a-",
+    "a.b",
+    "a_b",
+    "a/b",
+    "../x",
+    "%2e",
+    "a\n",
+    "ａ",
+    "a\0",
+    "a" * 64,
+    "a\u202e",
+    None,
+    3,
+]
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -30,7 +48,9 @@ def test_name_and_namespace_fit_one_label() -> None:
         check_service_name("a" * 56, "default")
 
 
-@pytest.mark.parametrize("text", ["Breast Cancer (RF)", "1st", "", "é", "RandomForestClassifier", "x" * 200, "--"])
+@pytest.mark.parametrize(
+    "text", ["Breast Cancer (RF)", "1st", "", "é", "RandomForestClassifier", "x" * 200, "--"]
+)
 def test_every_derived_name_is_a_name(text: str) -> None:
     assert check_service_name(derive_service_name(text))
     assert derive_service_name("RandomForestClassifier") == "random-forest-classifier"
@@ -74,7 +94,15 @@ def test_a_service_survives_json() -> None:
 def test_preflight_names_what_would_not_start() -> None:
     ref = ArtifactRef(1, "kale.Model", "iris", "1", "u", "d", "onnx", environment={"python": "/no/python"})
     service = InferenceService(
-        ServiceKey("default", "iris"), 1, ref, None, ServeConfig(labels={"a": "b"}), "kale-built-in", "v2", 0, 0
+        ServiceKey("default", "iris"),
+        1,
+        ref,
+        None,
+        ServeConfig(labels={"a": "b"}),
+        "kale-built-in",
+        "v2",
+        0,
+        0,
     )
     found = {(finding.severity, finding.field) for finding in preflight(service)}
     assert found >= {("error", "model"), ("warning", "config.labels")}

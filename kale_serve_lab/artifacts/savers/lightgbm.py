@@ -29,4 +29,6 @@ def save(obj: Any, folder: Path) -> Saved:
     wrapped = savers.derives_from(obj, PACKAGE, "LGBMModel")
     booster = obj.booster_ if wrapped else obj
     booster.save_model(folder / FILE)
-    return Saved("bst", (FILE,), executable=False, packages=("lightgbm", "scikit-learn") if wrapped else ("lightgbm",))
+    return Saved(
+        "bst", (FILE,), executable=False, packages=("lightgbm", "scikit-learn") if wrapped else ("lightgbm",)
+    )

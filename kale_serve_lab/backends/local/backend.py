@@ -59,7 +59,9 @@ class LocalBackend:
             pool=ParkedPool(procs.server_environment(sdk_path, {}), self._logs_dir / "parked.log"),
             backoff=self._backoff,
         )
-        found = [Service(record, self._around, self._on_change) for record in records.read_all(self._services_dir)]
+        found = [
+            Service(record, self._around, self._on_change) for record in records.read_all(self._services_dir)
+        ]
         await asyncio.gather(*(service.adopt() for service in found))
         for service in found:
             self._services[service.key] = service
@@ -80,7 +82,9 @@ class LocalBackend:
             return
         if there.record.deleting:
             raise Conflict(
-                f"{service.key.name} is being deleted.", subject=service.key.name, hint="Wait a moment and try again."
+                f"{service.key.name} is being deleted.",
+                subject=service.key.name,
+                hint="Wait a moment and try again.",
             )
         there.ask(service)
 
@@ -152,7 +156,9 @@ class LocalBackend:
         service = self._services.get(key)
         if service is None:
             raise EndpointNotFound(
-                f"There is no endpoint {key.name}.", subject=key.name, hint="`kale-serve list` shows those that are there."
+                f"There is no endpoint {key.name}.",
+                subject=key.name,
+                hint="`kale-serve list` shows those that are there.",
             )
         return service
 

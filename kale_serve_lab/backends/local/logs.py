@@ -47,4 +47,3 @@ def tail(path: Path, lines: int) -> list[str]:
         except FileNotFoundError:
             continue
     return list(found)
-

@@ -55,7 +55,13 @@ class ParkedPool:
         log = os.open(self._log_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         try:
             process = subprocess.Popen(
-                command, stdin=theirs.fileno(), stdout=log, stderr=log, env=self._environment, cwd="/", start_new_session=True
+                command,
+                stdin=theirs.fileno(),
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                cwd="/",
+                start_new_session=True,
             )
         except OSError:
             ours.close()

@@ -110,7 +110,10 @@ class Service:
 
     def ask(self, service: InferenceService) -> None:
         """Durable when it returns; an older revision than the one asked already changes nothing."""
-        if service.revision < self.record.desired.revision or self.record.specs.get(service.revision) == service:
+        if (
+            service.revision < self.record.desired.revision
+            or self.record.specs.get(service.revision) == service
+        ):
             return
         self.record.desired = service
         self.record.specs[service.revision] = service
@@ -183,9 +186,15 @@ class Service:
         for slot, process in list(self._processes.items()):
             self._on_process(process, slot)
         for revision in self.observed.revisions:
-            if revision.phase == "loading" and revision.number in self.record.proven and _all_loaded(revision):
+            if (
+                revision.phase == "loading"
+                and revision.number in self.record.proven
+                and _all_loaded(revision)
+            ):
                 self._put(replace(revision, phase="ready"))
-        for number in [n for n in self.record.specs if self.observed.revision(n) is None and n != self.desired.revision]:
+        for number in [
+            n for n in self.record.specs if self.observed.revision(n) is None and n != self.desired.revision
+        ]:
             self._forget(number)
         self._save()
 
@@ -278,7 +287,9 @@ class Service:
             self._end_later(process)
             return
         self._set(slot, phase="loading", pid=process.pid)
-        self._timers[slot] = self._loop.call_later(spec.config.load_seconds, self._on_load_timeout, slot, process)
+        self._timers[slot] = self._loop.call_later(
+            spec.config.load_seconds, self._on_load_timeout, slot, process
+        )
 
     def _launch_of(self, spec: InferenceService, slot: Slot, record: ProcessRecord) -> Launch:
         number, component = slot
@@ -327,12 +338,15 @@ class Service:
         try:
             await asyncio.wait_for(self._predict(spec), spec.config.load_seconds)
         except asyncio.TimeoutError:
-            self._fail(number, PredictFailed(
-                f"{self.key.name} loads but has not predicted its own sample within {spec.config.load_seconds:g} s.",
-                subject=self.key.name,
-                hint="Give ServeConfig(timeout=…) more seconds, or a smaller sample.",
-                details={"stage": "predict"},
-            ))
+            self._fail(
+                number,
+                PredictFailed(
+                    f"{self.key.name} loads but has not predicted its own sample within {spec.config.load_seconds:g} s.",
+                    subject=self.key.name,
+                    hint="Give ServeConfig(timeout=…) more seconds, or a smaller sample.",
+                    details={"stage": "predict"},
+                ),
+            )
             return
         except KaleServeError as error:
             self._fail(number, error)
@@ -344,7 +358,13 @@ class Service:
         if revision is None or revision.phase != "trying":
             return
         self.record.proven.add(number)
-        self._put(replace(revision, phase="ready", seconds=dict(revision.seconds) | {"predict": self._loop.time() - began}))
+        self._put(
+            replace(
+                revision,
+                phase="ready",
+                seconds=dict(revision.seconds) | {"predict": self._loop.time() - began},
+            )
+        )
         self._save()
         self._tell()
         self._park(spec)
@@ -358,7 +378,9 @@ class Service:
     async def _predict(self, spec: InferenceService) -> None:
         number, name = spec.revision, self.key.name
         if spec.transformer is None:
-            await sample.predict(self._socket_path((number, "predictor")), name, spec.signature, spec.protocol)
+            await sample.predict(
+                self._socket_path((number, "predictor")), name, spec.signature, spec.protocol
+            )
             return
         model_signature = spec.model.signature if spec.model is not None else None
         await sample.predict(self._socket_path((number, "predictor")), name, model_signature, spec.protocol)
@@ -370,15 +392,22 @@ class Service:
         # A crash has two signs, the connection's end and the exit; the exit says more and comes a moment later.
         processes = [process for slot, process in self._processes.items() if slot[0] == number]
         waits = [asyncio.ensure_future(process.exited.wait()) for process in processes]
-        done, _ = await asyncio.wait(waits, timeout=1.0, return_when=asyncio.FIRST_COMPLETED) if waits else (set(), None)
+        done, _ = (
+            await asyncio.wait(waits, timeout=1.0, return_when=asyncio.FIRST_COMPLETED)
+            if waits
+            else (set(), None)
+        )
         for wait in waits:
             wait.cancel()
         if not done:
-            self._fail(number, PredictFailed(
-                f"{self.key.name} loads but gave no answer to its own sample: {error}",
-                subject=self.key.name,
-                details={"stage": "predict"},
-            ))
+            self._fail(
+                number,
+                PredictFailed(
+                    f"{self.key.name} loads but gave no answer to its own sample: {error}",
+                    subject=self.key.name,
+                    details={"stage": "predict"},
+                ),
+            )
 
     async def _end_drained(self, number: int) -> None:
         for process in [process for slot, process in self._processes.items() if slot[0] == number]:
@@ -408,7 +437,9 @@ class Service:
             if state == "loaded":
                 self._cancel_timer(slot)
             message = str(process.state.get("message", ""))
-            self._set(slot, phase="loaded" if state == "loaded" else "loading", pid=process.pid, message=message)
+            self._set(
+                slot, phase="loaded" if state == "loaded" else "loading", pid=process.pid, message=message
+            )
             seconds = process.state.get("seconds")
             revision = self.observed.revision(slot[0])
             if state == "loaded" and revision is not None and isinstance(seconds, dict):
@@ -435,13 +466,16 @@ class Service:
         if number not in self.record.proven or tries >= len(self._around.backoff):
             what = "ended while it loaded" if loading else "ended"
             again = f" {tries} times" if tries else ""
-            self._fail(number, ModelLoadFailed(
-                f"The {component} of {self.key.name} {what}{again}: {how}.",
-                subject=self.key.name,
-                hint="Its last words are in the log; mend the model and serve it again.",
-                details={"component": component, "exit": process.exit_status}
-                | ({} if loading else {"stage": "predict"}),
-            ))
+            self._fail(
+                number,
+                ModelLoadFailed(
+                    f"The {component} of {self.key.name} {what}{again}: {how}.",
+                    subject=self.key.name,
+                    hint="Its last words are in the log; mend the model and serve it again.",
+                    details={"component": component, "exit": process.exit_status}
+                    | ({} if loading else {"stage": "predict"}),
+                ),
+            )
             return
         self._put(replace(revision, phase="loading"))
         self._set(slot, phase="ended", pid=None, message=how, tries=tries)
@@ -461,12 +495,15 @@ class Service:
             process.signal(signal.SIGKILL)
             return
         seconds = self.record.specs[slot[0]].config.load_seconds
-        self._fail(slot[0], LoadTimeout(
-            f"The {slot[1]} of {self.key.name} has not loaded within {seconds:g} s.",
-            subject=self.key.name,
-            hint="If it only needs longer: ServeConfig(timeout=…) in seconds.",
-            details={"component": slot[1]},
-        ))
+        self._fail(
+            slot[0],
+            LoadTimeout(
+                f"The {slot[1]} of {self.key.name} has not loaded within {seconds:g} s.",
+                subject=self.key.name,
+                hint="If it only needs longer: ServeConfig(timeout=…) in seconds.",
+                details={"component": slot[1]},
+            ),
+        )
 
     def _fail(self, number: int, error: KaleServeError) -> None:
         revision = self.observed.revision(number)
