@@ -27,7 +27,7 @@ class KaleNames:
         if fullname in _MODULES:
             return spec_from_file_location(
                 fullname,
-                join(folder, "__init__.py"),
+                join(folder, "__init__.py"),  # noqa: PTH118 (pathlib is not worth its import here)
                 submodule_search_locations=[folder],
             )
         if fullname in _FOLDERS:
