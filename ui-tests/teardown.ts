@@ -7,6 +7,6 @@ export default function teardown(): void {
   if (!home) {
     return;
   }
-  execFileSync('python', ['-m', 'kale_serve_lab.cli', 'stop', '--services'], { stdio: 'inherit' });
+  execFileSync('python', ['-m', 'kale_serve_lab.cli', 'stop', '--all'], { stdio: 'inherit' });
   fs.rmSync(home, { recursive: true, force: true });
 }
