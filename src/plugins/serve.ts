@@ -57,7 +57,7 @@ export const servePlugin: JupyterFrontEndPlugin<void> = {
       return;
     }
     commands.addCommand(CommandIDs.serveCell, {
-      label: trans.__('Serve This Model…'),
+      label: trans.__('Serve this model'),
       caption: trans.__('Serve a model that this cell has trained'),
       icon: kaleServeIcon,
       describedBy: { args: { type: 'object', properties: {} } },
