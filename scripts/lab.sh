@@ -2,6 +2,7 @@
 # JupyterLab on a copy of the quickstart notebook, so that running it leaves the checkout clean.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export PATH="$PWD/.venv/bin:$PATH"
 work="${KALE_SERVE_LAB_DIR:-$PWD/.lab}"
 mkdir -p "$work"
 for notebook in examples/*.ipynb; do

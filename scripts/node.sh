@@ -2,6 +2,7 @@
 # Node 20 or newer: the machine's own, else the one that PyPI carries, into .venv.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export PATH="$PWD/.venv/bin:$PATH"
 major() { node --version 2>/dev/null | sed -E 's/^v([0-9]+).*/\1/'; }
 have=$(major || true)
 if [ "${have:-0}" -ge 20 ]; then exit 0; fi

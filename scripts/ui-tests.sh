@@ -2,6 +2,7 @@
 # The browser tests. Chromium comes from the system's packages; where it cannot be had they are skipped loudly, in CI they fail.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export PATH="$PWD/.venv/bin:$PATH"
 if ! command -v chromium >/dev/null 2>&1 && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
   echo "Installing Chromium from the system's packages"
   { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } >/tmp/ksl-chromium.log 2>&1 || tail -5 /tmp/ksl-chromium.log

@@ -2,6 +2,7 @@
 # Build the wheel, install it alone into a clean environment where no Node is on PATH, and serve a model there.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export PATH="$PWD/.venv/bin:$PATH"
 work=$(mktemp -d /tmp/ksl-wheel-XXXXXX)
 trap 'rm -rf "$work"' EXIT
 .venv/bin/python -m build --wheel --no-isolation --outdir "$work/dist" . >"$work/build.log" 2>&1 || { tail -40 "$work/build.log"; exit 1; }
