@@ -107,7 +107,7 @@ function Endpoint({ model, service, trans }: IEndpointProps): JSX.Element {
 function Head({ service, trans }: { service: IService; trans: TranslationBundle }): JSX.Element {
   const runtime = [service.protocol, service.model?.framework, runtimeWords(service.runtime, trans)];
   return (
-    <header className="jp-KaleServe-endpointHead">
+    <div className="jp-KaleServe-endpointHead">
       <h2>{service.name}</h2>
       <span className="jp-KaleServe-chip" role="status" data-state={service.state}>
         <StateMark state={service.state} /> {stateWord(service.state, trans)}
@@ -125,7 +125,7 @@ function Head({ service, trans }: { service: IService; trans: TranslationBundle 
       >
         {trans.__('Copy')}
       </button>
-    </header>
+    </div>
   );
 }
 

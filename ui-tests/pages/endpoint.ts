@@ -4,7 +4,7 @@ import type { Locator, Page } from '@playwright/test';
 export class EndpointPage {
   constructor(page: Page, name: string) {
     this.root = page.locator(`[id="kale-serve-endpoint-default-${name}"]`);
-    this.state = this.root.locator('header').getByRole('status');
+    this.state = this.root.locator('.jp-KaleServe-endpointHead').getByRole('status');
     this.input = this.root.getByRole('region', { name: 'Input' });
     this.answer = this.root.getByRole('region', { name: 'Answer', exact: true });
     this.predict = this.input.getByRole('button', { name: 'Predict' });

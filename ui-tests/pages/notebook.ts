@@ -2,6 +2,9 @@ import { expect } from '@jupyterlab/galata';
 import type { IJupyterLabPageFixture } from '@jupyterlab/galata';
 import type { Locator } from '@playwright/test';
 
+/** The cell menu's entry. */
+export const SERVE = 'Serve this model';
+
 /** An open notebook. */
 export class NotebookPage {
   constructor(page: IJupyterLabPageFixture) {

@@ -3,7 +3,7 @@ import { expect, test } from '@jupyterlab/galata';
 import { notebook as content, TRAIN } from '../pages/content';
 import { EndpointPage } from '../pages/endpoint';
 import { look } from '../pages/look';
-import { NotebookPage } from '../pages/notebook';
+import { NotebookPage, SERVE } from '../pages/notebook';
 import { ServeFormPage } from '../pages/serveform';
 
 test('the form opens while a cell runs, and Escape closes it', async ({ page, tmpPath }) => {
@@ -16,15 +16,18 @@ test('the form opens while a cell runs, and Escape closes it', async ({ page, tm
   const notebook = new NotebookPage(page);
   await notebook.open(file);
   await page.notebook.runCell(0);
-  const last = page.notebook.runCell(1);
-  await notebook.choose('make_pipeline', 'Serve This Model');
+  await page.notebook.selectCells(1);
+  // Not galata's runCell, which clicks on while it waits and would close the menu.
+  await page.evaluate(() => {
+    void window.jupyterapp.commands.execute('notebook:run-cell');
+  });
+  await notebook.choose('make_pipeline', SERVE);
   const form = new ServeFormPage(page);
   await expect(form.model).toHaveValue('model');
   await expect(form.sample).toHaveValue('X_train');
   await page.keyboard.press('Escape');
   await expect(form.root).toBeHidden();
   await page.kernel.shutdownAll();
-  await last;
 });
 
 test('a notebook without a model says what to do', async ({ page, tmpPath }) => {
@@ -33,20 +36,20 @@ test('a notebook without a model says what to do', async ({ page, tmpPath }) => 
   const notebook = new NotebookPage(page);
   await notebook.open(file);
   await notebook.run();
-  await notebook.choose('x = 1', 'Serve This Model');
+  await notebook.choose('x = 1', SERVE);
   const form = new ServeFormPage(page);
   await expect(form.root.getByRole('status')).toContainText('No model was found');
   await form.root.getByRole('button', { name: 'Close' }).last().click();
   await expect(form.root).toBeHidden();
 });
 
-test('the keyboard alone serves and predicts, and the panel comes back after a reload', async ({ page, tmpPath }) => {
+test('the keyboard alone serves and predicts, and the same call can be copied', async ({ page, tmpPath }) => {
   const file = `${tmpPath}/keys.ipynb`;
   await page.contents.uploadContent(content(TRAIN), 'text', file);
   const notebook = new NotebookPage(page);
   await notebook.open(file);
   await notebook.run();
-  await notebook.choose('make_pipeline', 'Serve This Model');
+  await notebook.choose('make_pipeline', SERVE);
   const form = new ServeFormPage(page);
   await form.endpointIsNew();
   const name = `keys-${Date.now() % 100000}`;

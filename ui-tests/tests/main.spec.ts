@@ -4,7 +4,7 @@ import { expect, test } from '@jupyterlab/galata';
 
 import { EndpointPage } from '../pages/endpoint';
 import { look } from '../pages/look';
-import { NotebookPage } from '../pages/notebook';
+import { NotebookPage, SERVE } from '../pages/notebook';
 import { ServeFormPage } from '../pages/serveform';
 
 const QUICKSTART = path.resolve(__dirname, '../../examples/quickstart.ipynb');
@@ -16,7 +16,7 @@ test('from the quickstart to a prediction that equals the notebook’s own', asy
   await notebook.open(file);
   await notebook.run();
 
-  await notebook.choose('.fit(', 'Serve This Model');
+  await notebook.choose('.fit(', SERVE);
   const form = new ServeFormPage(page);
   await expect(form.form).toBeVisible();
   const variable = await form.model.inputValue();
