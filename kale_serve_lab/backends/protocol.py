@@ -31,6 +31,9 @@ class Backend(Protocol):
     def desired(self, key: ServiceKey) -> InferenceService | None:
         """What is asked."""
 
+    def revisions(self, key: ServiceKey) -> list[InferenceService]:
+        """What is asked, and the older revisions of which something is still there."""
+
     def keys(self) -> list[ServiceKey]:
         """All services, sorted."""
 

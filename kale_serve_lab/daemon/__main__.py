@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import sys
+from pathlib import Path
 
 from kale_serve_lab import paths
 from kale_serve_lab.errors import KaleServeError
@@ -25,9 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--idle-seconds", type=float, default=IDLE_SECONDS, help="leave after this long without use"
     )
     options = parser.parse_args(arguments)
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.captureWarnings(True)
     ready_fd = options.ready_fd
     if ready_fd is not None:
@@ -61,6 +60,7 @@ def _run(ready_fd: int | None, idle_seconds: float) -> None:
     from kale_serve_lab.daemon import election
 
     data = paths.data_dir()
+    _bound_log(data / "logs" / "daemon.log")
     lock = election.Lock(data)
     try:
         if not election.win(lock):
@@ -72,6 +72,15 @@ def _run(ready_fd: int | None, idle_seconds: float) -> None:
         asyncio.run(live(data, idle_seconds, lambda: _tell(ready_fd, {"ok": True})))
     finally:
         lock.close()
+
+
+def _bound_log(path: Path) -> None:
+    from kale_serve_lab.daemon.log import BoundedHandler
+
+    root = logging.getLogger()
+    handler = BoundedHandler(path)
+    handler.setFormatter(root.handlers[0].formatter)
+    root.handlers[0] = handler
 
 
 def _tell(ready_fd: int | None, value: object) -> None:

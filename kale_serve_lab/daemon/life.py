@@ -34,6 +34,8 @@ _log = logging.getLogger(__name__)
 MAX_API_BODY = 64 << 20
 # For calls under way when the daemon leaves; one that only follows a log would stay for good.
 LEAVE_SECONDS = 2.0
+# For a submission under way: hashing some tens of gigabytes. One that needs longer is dropped as by a crash.
+FINISH_SECONDS = 60.0
 
 
 async def live(data: Path, idle_seconds: float, ready: Callable[[], None]) -> None:
@@ -41,6 +43,7 @@ async def live(data: Path, idle_seconds: float, ready: Callable[[], None]) -> No
     before = election.noted(data)
     leaving = asyncio.Event()
     stop_services = False
+    cut_short = False
 
     def stop(services: bool = False) -> None:  # noqa: FBT001, FBT002
         nonlocal stop_services
@@ -54,7 +57,7 @@ async def live(data: Path, idle_seconds: float, ready: Callable[[], None]) -> No
     threads, events = Threads(), EventLog()
     store = LocalStore(data / "store")
     async with contextlib.AsyncExitStack() as held:
-        held.callback(threads.close)
+        held.callback(lambda: os._exit(0) if cut_short else threads.close())
         held.callback(store.close)
         metadata = await threads.metadata(_open, data, store, crashed=before.get("pid") is not None)
         held.push_async_callback(threads.metadata, metadata.close)
@@ -84,6 +87,14 @@ async def live(data: Path, idle_seconds: float, ready: Callable[[], None]) -> No
         )
         held.push_async_callback(server.close_all_connections)
         held.push_async_callback(idle.gone, LEAVE_SECONDS)
+
+        async def finish() -> None:
+            nonlocal cut_short
+            cut_short = not await submissions.finish(FINISH_SECONDS)
+            if cut_short:
+                _log.warning("A submission has not ended within %g s and is dropped.", FINISH_SECONDS)
+
+        held.push_async_callback(finish)
         held.callback(events.close)
         path = paths.daemon_socket()
         listening = bind(path)

@@ -65,11 +65,15 @@ class Services:
         return bool(self._backend.keys())
 
     def using(self, uri: str) -> list[str]:
-        """Names of the services that are made from this content."""
+        """Names of the services of which a revision, also an older one that still serves, is made from this content."""
         found = [
-            service.key.name
-            for service in self._all()
-            if any(artifact and artifact.uri == uri for artifact in (service.model, service.transformer))
+            key.name
+            for key in self._backend.keys()  # noqa: SIM118 (a backend is no dict)
+            if any(
+                artifact and artifact.uri == uri
+                for service in self._backend.revisions(key)
+                for artifact in (service.model, service.transformer)
+            )
         ]
         return found or (["a new endpoint"] if self._wanted[uri] else [])
 

@@ -8,18 +8,21 @@ import dataclasses
 import logging
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 from kale_serve_lab.daemon.events import EventLog
 from kale_serve_lab.daemon.requests import Submission
 from kale_serve_lab.daemon.threads import Threads
-from kale_serve_lab.errors import ArtifactNotFound, Conflict, InvalidRequest, VersionExists
+from kale_serve_lab.errors import ArtifactNotFound, Conflict, DaemonUnavailable, InvalidRequest, VersionExists
 from kale_serve_lab.metadata.opening import manifest
 from kale_serve_lab.metadata.protocol import MetadataStore
 from kale_serve_lab.metadata.types import Artifact, NewArtifact
 from kale_serve_lab.metadata.versions import following
 from kale_serve_lab.stores.protocol import ArtifactStore, Stored
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 CLAIMED = ".claimed-"
@@ -37,12 +40,39 @@ class Submissions:
         self._store, self._metadata = store, metadata
         self._threads, self._events = threads, events
         self._running = 0
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._leaving = False
         self._garbage: set[str] = set()
         # Held while content is dropped: no submission may find it whole just before it goes.
         self._gate = asyncio.Lock()
 
     async def submit(self, asked: Submission) -> tuple[Artifact, bool]:
         """The recorded artifact, and whether it is new."""
+        return await self._whole(self._submit(asked))
+
+    async def delete(self, artifact: Artifact) -> None:
+        """Drop an artifact; its content goes when no other artifact has it."""
+        await self._whole(self._delete(artifact))
+
+    async def finish(self, seconds: float) -> bool:
+        """Take nothing more in; whether all that was under way is done within this time."""
+        self._leaving = True
+        if not self._under_way:
+            return True
+        _, pending = await asyncio.wait(self._under_way, timeout=seconds)
+        return not pending
+
+    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run to the end, whoever goes meanwhile."""
+        if self._leaving:
+            work.close()
+            raise DaemonUnavailable("The daemon is leaving.", hint="Try again: the next one takes it.")
+        task = asyncio.ensure_future(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return await asyncio.shield(task)
+
+    async def _submit(self, asked: Submission) -> tuple[Artifact, bool]:
         async with self._gate:
             self._running += 1
         claimed: Path | None = None
@@ -62,8 +92,7 @@ class Submissions:
             self._publish(artifact)
         return artifact, created
 
-    async def delete(self, artifact: Artifact) -> None:
-        """Drop an artifact; its content goes when no other artifact has it."""
+    async def _delete(self, artifact: Artifact) -> None:
         await self._threads.metadata(self._forget, artifact)
         if artifact.uri:
             self._garbage.add(artifact.uri)
@@ -95,14 +124,16 @@ class Submissions:
     def _record(self, asked: Submission, stored: Stored) -> tuple[Artifact, bool]:
         """Look, decide and write in one turn of the only thread that writes: that is what ends a race well."""
         new = asked.new
-        # Without a version it is compared with the newest: the same object submitted again is one artifact.
-        with contextlib.suppress(ArtifactNotFound):
-            there = self._metadata.find(new.name, new.version or None, new.type)
-            if there.digest == stored.digest:
-                return there, False
-            if new.version:
+        if new.version:
+            with contextlib.suppress(ArtifactNotFound):
+                there = self._metadata.find(new.name, new.version, new.type)
+                if there.digest == stored.digest:
+                    return there, False
                 self._garbage.add(stored.uri)
                 raise _version_exists(there)
+        # The same object submitted again is one artifact, whatever was submitted in between.
+        elif same := self._metadata.same(new.name, stored.digest, new.type):
+            return same, False
         version = new.version or following(self._metadata.versions(new.name, new.type))
         new = dataclasses.replace(
             new, version=version, uri=stored.uri, digest=stored.digest, size=stored.size, created_at=now()

@@ -91,8 +91,8 @@ class MlmdStore:
         found = self._by_ids([artifact_id]) if 0 < artifact_id < 1 << 63 else []
         if not found:
             raise ArtifactNotFound(
-                f"There is no artifact with id {id}.",
-                subject=str(id),
+                f"There is no artifact with id {artifact_id}.",
+                subject=str(artifact_id),
                 hint="`kale-serve list` shows what there is.",
             )
         return found[0]
@@ -113,6 +113,11 @@ class MlmdStore:
             )
         # A model and its data set may have one name; whoever asks by name alone wants to serve it.
         return min(found, key=lambda artifact: (self._rank(artifact.type), -artifact.id))
+
+    def same(self, name: str, digest: str, type_name: str) -> Artifact | None:
+        """By content; see the protocol."""
+        found = (artifact for artifact in self._named(name, type_name) if artifact.digest == digest)
+        return max(found, key=lambda artifact: artifact.id, default=None)
 
     def versions(self, name: str, type_name: str | None = None) -> list[str]:
         """Versions of a name; see the protocol."""

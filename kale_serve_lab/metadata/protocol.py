@@ -31,6 +31,9 @@ class MetadataStore(Protocol):
     def find(self, name: str, version: str | None = None, type_name: str | None = None) -> Artifact:
         """The newest with this name (and version, and type) that is not deleted; raises `ArtifactNotFound`."""
 
+    def same(self, name: str, digest: str, type_name: str) -> Artifact | None:
+        """The newest version of this name with this content that is not deleted."""
+
     def versions(self, name: str, type_name: str | None = None) -> list[str]:
         """Versions that are not deleted, newest first."""
 

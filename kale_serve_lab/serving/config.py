@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -20,7 +21,8 @@ class ServeConfig:
 
     `env`, `env_from`, `requests`, `limits`, `affinity` and `tolerations` fill predictor and transformer both; the dicts
     `predictor` and `transformer` hold values for one of them and win. `env` is `{"NAME": "value"}` or Kubernetes' list of
-    `{"name", "value"}`. `timeout` is in seconds and bounds the loading of the model (None: ten minutes).
+    `{"name", "value"}`. `limits.memory` is held on this machine too: a server above it is
+    restarted. `timeout` is in seconds and bounds the loading of the model (None: ten minutes).
     Raises `InvalidConfig`.
     """
 
@@ -81,6 +83,7 @@ class ServeConfig:
                     raise _invalid(f"{name}.{key}", "is a text", value)
         for component in ("predictor", "transformer"):
             self.component_env(component)
+            self.memory_limit(component)
 
     @classmethod
     def from_value(cls, value: ServeConfig | Mapping[str, Any] | None) -> ServeConfig:
@@ -115,6 +118,13 @@ class ServeConfig:
         own = (getattr(self, component) or {}).get("env")
         return _variables("env", self.env) | _variables(f"{component}.env", own)
 
+    def memory_limit(self, component: str) -> int | None:
+        """Bytes that predictor or transformer may use (`limits.memory`, as Kubernetes writes it: 4Gi, 500M); None: any."""
+        limits = self.for_component(component).get("limits")
+        _expect(f"{component}.limits", limits, Mapping, "an object")
+        value = (limits or {}).get("memory")
+        return None if value is None else _bytes("limits.memory", value)
+
     @property
     def load_seconds(self) -> float:
         """How long a model may take to load."""
@@ -128,6 +138,12 @@ _MAPPINGS = (
 )  # fmt: skip
 _LISTS = ("env_from", "tolerations")
 _TEXTS = ("protocol_version", "runtime", "scale_metric", "service_account", "deployment_mode")
+_QUANTITY = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?(?:[eE][0-9]{1,2})?)([kMGTPE]|[KMGTPE]i|)", re.ASCII)
+_UNITS = {"": 1, "k": 1000} | {
+    unit + suffix: base ** (index + 1)
+    for suffix, base in (("", 1000), ("i", 1024))
+    for index, unit in enumerate("KMGTPE")
+}
 _COUNTS = ("min_replicas", "max_replicas", "scale_target")
 
 
@@ -151,6 +167,16 @@ def _variables(field: str, value: Any) -> dict[str, str]:
         if not isinstance(text, str) or "\0" in text:
             raise _invalid(f"{field}.{name}", "is a text (write numbers in quotes)", text)
     return dict(pairs)
+
+
+def _bytes(field: str, value: Any) -> int:
+    match = _QUANTITY.fullmatch(str(value)) if isinstance(value, str | int | float) else None
+    found = 0
+    if match is not None and not isinstance(value, bool):
+        found = int(float(match[1]) * _UNITS[match[2]])
+    if found <= 0:
+        raise _invalid(field, "is a size such as 4Gi, 500M or a number of bytes", value)
+    return found
 
 
 def _expect(name: str, value: Any, kind: type | tuple[type, ...], words: str) -> None:

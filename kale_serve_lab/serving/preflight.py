@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -123,13 +123,21 @@ def _runtime(service: InferenceService) -> list[Finding]:
 def _ignored(service: InferenceService) -> list[Finding]:
     findings = []
     for name in _CLUSTER_ONLY:
-        if getattr(service.config, name) is not None:
+        value = getattr(service.config, name)
+        if value is not None and not _held_here(name, value):
             message = f"{name} has no effect on this machine."
             findings.append(Finding("IgnoredHere", "warning", f"config.{name}", message))
     for component in ("predictor", "transformer"):
-        for name in (getattr(service.config, component) or {}).keys() - {"env"}:
+        for name, value in (getattr(service.config, component) or {}).items():
+            if name == "env" or _held_here(name, value):
+                continue
             severity: Severity = "error" if name == "container" else "warning"
             message = f"{component}.{name} has no effect on this machine."
             fix = "An image of your own needs a cluster." if name == "container" else None
             findings.append(Finding("IgnoredHere", severity, f"config.{component}.{name}", message, fix))
     return findings
+
+
+def _held_here(name: str, value: Any) -> bool:
+    """Of the limits, that of memory is held by the local backend."""
+    return name == "limits" and isinstance(value, Mapping) and value.keys() <= {"memory"}

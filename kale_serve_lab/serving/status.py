@@ -73,7 +73,12 @@ def _words(
     if target is None:
         return "Pending", f"{name} waits for its turn.", None
     if target.phase == "ready" and not other and front is not None:
-        return "Ready", f"{name} answers predictions.", None
+        again = [
+            f" Its {part.component} was restarted, last because it ended ({part.ended})."
+            for part in target.components
+            if part.ended
+        ]
+        return "Ready", "".join([f"{name} answers predictions.", *again]), None
     if target.phase == "ready":
         return "Loading", f"{name} is put in its place.", None
     if target.phase == "trying":
@@ -84,7 +89,7 @@ def _words(
         if part.restarts and part.phase in ("starting", "loading"):
             return (
                 "Loading",
-                f"The {part.component} had ended and loads again (restart {part.restarts}).",
+                f"The {part.component} had ended ({part.ended}) and loads again (restart {part.restarts}).",
                 None,
             )
     return "Loading", f"{name} loads.", None

@@ -145,7 +145,7 @@ class InferenceService:
 
 @dataclass(frozen=True)
 class ObservedComponent:
-    """One process of one revision. `restarts` counts all, `tries` those since it last stayed up."""
+    """One process of one revision. `restarts` counts all, `tries` those since it last stayed up; `ended`: how it last did."""
 
     component: ComponentName
     revision: int
@@ -154,6 +154,7 @@ class ObservedComponent:
     message: str = ""
     restarts: int = 0
     tries: int = 0
+    ended: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As in Service.components of the daemon's API."""

@@ -50,12 +50,14 @@ class Daemon:
         self.arguments, self.environment = arguments, environment or {}
         self.process = None
         self.told = None
+        self.command = [sys.executable, "-m", "kale_serve_lab.daemon"]
+        self.log_path = home / "daemon.log"
 
     def start(self):
         read_end, write_end = os.pipe()
-        self.log = (self.home / "daemon.log").open("ab")
+        self.log = self.log_path.open("ab")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "kale_serve_lab.daemon", "--ready-fd", str(write_end), *self.arguments],
+            [*self.command, "--ready-fd", str(write_end), *self.arguments],
             pass_fds=[write_end],
             stdout=self.log,
             stderr=self.log,
@@ -75,8 +77,11 @@ class Daemon:
         [found] = (self.home / "run").glob("kale-serve-*/daemon.sock")
         return found
 
+    def connection(self):
+        return Connection(self.socket)
+
     def connect(self):
-        return contextlib.closing(Connection(self.socket))
+        return contextlib.closing(self.connection())
 
     def call(self, method, path, body=None):
         content = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
@@ -113,7 +118,7 @@ class Daemon:
         return self.process.returncode
 
     def text(self):
-        return (self.home / "daemon.log").read_text()
+        return self.log_path.read_text()
 
 
 @pytest.fixture

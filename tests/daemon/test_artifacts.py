@@ -52,6 +52,15 @@ def test_without_a_version_the_next_is_taken_and_the_same_content_again_is_the_s
     assert daemon.call("GET", "/api/next_version?name=new").json["next"] == "1.0.0"
 
 
+def test_content_that_an_earlier_version_had_is_that_version_again(daemon):
+    first = daemon.submit(content=b"A").json
+    second = daemon.submit(content=b"B").json
+    again = daemon.submit(content=b"A")
+    assert (again.status, again.json) == (200, first)
+    assert daemon.submit(content=b"B").json == second
+    assert daemon.call("GET", "/api/artifacts").json["total"] == 2
+
+
 def race(count, call):
     answers = []
     barrier = threading.Barrier(count)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
 import signal
 import socket
 import stat
+import sys
 import time
 
 import psutil
+import pytest
 
 
 def wait_for_end(daemon, seconds=20):
@@ -92,6 +96,66 @@ def test_killed_in_the_middle_of_a_submission_nothing_is_there_and_staging_is_cl
     assert list((second.data / "store" / "tmp").iterdir()) == []
     assert list((second.data / "store" / "trees").iterdir()) == []
     assert second.submit().status == 201
+
+
+def slow_submission(daemon, size):
+    """Send a submission of so many bytes and return the connection once the daemon has claimed it."""
+    key = daemon.staged()
+    with (daemon.data / "staging" / key / "big").open("wb") as file:
+        file.truncate(size)
+    connection = daemon.connection()
+    connection.request("POST", "/api/artifacts", json.dumps({"name": "iris", "staging": key}))
+    deadline = time.monotonic() + 20
+    while not list((daemon.data / "staging").glob(".claimed-*")):
+        assert time.monotonic() < deadline
+    return connection
+
+
+def test_told_to_end_it_finishes_the_submission_under_way(make_daemon):
+    first = make_daemon().start()
+    with contextlib.closing(slow_submission(first, 3 << 30)) as connection:
+        first.process.terminate()
+        with connection.getresponse() as response:
+            assert response.status == 201
+            made = json.loads(response.read())
+    assert wait_for_end(first, 60) == 0
+    second = make_daemon().start()
+    assert second.call("GET", f"/api/artifacts/{made['id']}").json == made
+
+
+def test_a_submission_that_would_hold_up_the_end_for_too_long_leaves_nothing(make_daemon):
+    # In a daemon's process of its own only the environment reaches: a module that shortens the wait before main() runs.
+    first = make_daemon()
+    first.command = [
+        sys.executable,
+        "-c",
+        "import sys; from kale_serve_lab.daemon import life, __main__ as m; life.FINISH_SECONDS = 0.1;"
+        "sys.exit(m.main(sys.argv[1:]))",
+    ]
+    first.start()
+    with contextlib.closing(slow_submission(first, 6 << 30)) as connection:
+        began = time.monotonic()
+        first.process.terminate()
+        assert wait_for_end(first) == 0
+        assert time.monotonic() - began < 8
+        with pytest.raises((http.client.HTTPException, ConnectionError)):
+            connection.getresponse()
+    second = make_daemon().start()
+    assert second.call("GET", "/api/artifacts").json["total"] == 0
+    for folder in ("staging", "store/tmp", "store/trees", "store/records"):
+        assert list((second.data / folder).iterdir()) == [], folder
+
+
+def test_its_log_is_bounded_while_it_runs(make_daemon, home):
+    daemon = make_daemon()
+    daemon.log_path = home / "data" / "logs" / "daemon.log"
+    daemon.log_path.parent.mkdir(parents=True, mode=0o700)
+    daemon.log_path.parent.parent.chmod(0o700)
+    daemon.log_path.write_bytes(b"x" * (9 << 20))
+    daemon.start()
+    assert daemon.call("GET", "/api/version").status == 200
+    assert daemon.log_path.stat().st_size < 1 << 20
+    assert daemon.log_path.with_name("daemon.log.1").stat().st_size <= 4 << 20
 
 
 def test_a_submission_begun_but_not_recorded_is_dropped_after_a_crash_and_a_recorded_one_kept(make_daemon):

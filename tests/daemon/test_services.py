@@ -89,6 +89,26 @@ def test_a_model_is_served_updated_adopted_and_deleted(make_daemon):
     assert daemon.call("DELETE", f"/api/artifacts/{first['id']}").status == 204
 
 
+def test_an_artifact_that_an_older_revision_still_serves_is_kept(daemon):
+    old, new = submit_model(daemon), submit_model(daemon, "broken", 2.0)
+    assert daemon.call("POST", "/api/services", {"model": old["id"], "name": "iris"}).status == 202
+    seen = wait_until(daemon, "iris", 1)
+    took = {stage["name"]: stage["seconds"] for stage in seen["stages"]}
+    assert all(
+        took[name] is not None and took[name] >= 0 for name in ("create", "load", "predict", "ready")
+    ), took
+    # A variable that lets the new revision fail while it loads.
+    body = {"model": new["id"], "name": "iris", "config": {"env": {"PYTHONHOME": "/nowhere"}}}
+    assert daemon.call("POST", "/api/services", body).status == 202
+    for made in (old, new):
+        answer = daemon.call("DELETE", f"/api/artifacts/{made['id']}")
+        assert (answer.status, answer.json["error"]["details"]["services"]) == (409, ["iris"])
+    assert daemon.call("GET", "/api/services/iris").json["ready_revision"] == 1
+    assert daemon.call("DELETE", "/api/services/iris").status == 204
+    for made in (old, new):
+        assert daemon.call("DELETE", f"/api/artifacts/{made['id']}").status == 204
+
+
 def test_two_at_once_of_one_name_end_well(daemon):
     submit_model(daemon)
     answers = []

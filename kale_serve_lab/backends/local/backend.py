@@ -1,4 +1,4 @@
-"""The local backend: one `Service` a name, and the two things that no event tells (a stopped process, a growing log)."""
+"""The local backend: one `Service` a name, and what no event tells (a stopped process, growing memory, a growing log)."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from kale_serve_lab.serving.types import InferenceService, Observed, ServiceKey
 # Two looks find a stopped process within 8 s.
 LOOK_SECONDS = 4.0
 FOLLOW_SECONDS = 0.25
+PARKED_LOG = "parked.log"
 
 
 class LocalBackend:
@@ -56,7 +57,7 @@ class LocalBackend:
             logs_dir=self._logs_dir,
             sdk_path=sdk_path,
             python=self._python,
-            pool=ParkedPool(procs.server_environment(sdk_path, {}), self._logs_dir / "parked.log"),
+            pool=ParkedPool(procs.server_environment(sdk_path, {}), self._logs_dir / PARKED_LOG),
             backoff=self._backoff,
         )
         found = [
@@ -101,6 +102,11 @@ class LocalBackend:
         """See `Backend`."""
         service = self._services.get(key)
         return None if service is None else service.desired
+
+    def revisions(self, key: ServiceKey) -> list[InferenceService]:
+        """See `Backend`."""
+        service = self._services.get(key)
+        return [] if service is None else list(service.record.specs.values())
 
     def keys(self) -> list[ServiceKey]:
         """See `Backend`."""
@@ -172,8 +178,10 @@ class LocalBackend:
         stopped: dict[ServiceKey, set[int]] = {}
         while True:
             await asyncio.sleep(LOOK_SECONDS)
+            logs.bound(self._logs_dir / PARKED_LOG)
             for key, service in list(self._services.items()):
                 stopped[key] = service.end_stopped(stopped.get(key, set()))
+                service.end_too_large()
                 for path in service.live_logs():
                     logs.bound(path)
 

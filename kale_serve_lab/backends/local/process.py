@@ -47,6 +47,8 @@ class Process:
         self.exit_status: int | None = None
         self.exited = asyncio.Event()
         self.loaded_at: float | None = None
+        # Why we killed it, which says more than the signal.
+        self.killed_for = ""
         self._changed = changed
         self._pool = pool
         self._loop = asyncio.get_running_loop()
@@ -209,6 +211,8 @@ class Process:
     def how_it_ended(self) -> str:
         """For a sentence: `exit status 3`, `killed by SIGSEGV`."""
         status = self.exit_status
+        if self.killed_for:
+            return self.killed_for
         if status is None:
             return "it ended"
         if status >= 0:

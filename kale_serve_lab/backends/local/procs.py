@@ -28,6 +28,14 @@ def is_stopped(pid: int) -> bool:
     return found is not None and found[0] == "T"
 
 
+def memory(pid: int) -> int:
+    """Bytes of memory that a process holds (resident); 0 where there is no such process."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, IndexError):
+        return 0
+
+
 def _stat(pid: int) -> list[str] | None:
     try:
         text = Path(f"/proc/{pid}/stat").read_text()

@@ -35,7 +35,7 @@ class ProcessRecord:
 
 @dataclass
 class Record:
-    """All that a daemon needs to take a service over. `proven` are the revisions that have answered a sample."""
+    """All that a daemon needs to take a service over. `proven` are the revisions that have answered a sample, `seconds` what their stages took."""
 
     desired: InferenceService
     boot_id: str
@@ -43,6 +43,7 @@ class Record:
     processes: list[ProcessRecord] = field(default_factory=list)
     proven: set[int] = field(default_factory=set)
     failed: dict[int, dict[str, Any]] = field(default_factory=dict)
+    seconds: dict[int, dict[str, float]] = field(default_factory=dict)
     deleting: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -54,6 +55,7 @@ class Record:
             "processes": [asdict(process) for process in self.processes],
             "proven": sorted(self.proven),
             "failed": {str(number): error for number, error in self.failed.items()},
+            "seconds": {str(number): dict(found) for number, found in self.seconds.items()},
             "deleting": self.deleting,
         }
 
@@ -67,6 +69,7 @@ class Record:
             processes=[ProcessRecord(**process) for process in value["processes"]],
             proven=set(value["proven"]),
             failed={int(number): error for number, error in value["failed"].items()},
+            seconds={int(number): dict(found) for number, found in value.get("seconds", {}).items()},
             deleting=bool(value["deleting"]),
         )
 

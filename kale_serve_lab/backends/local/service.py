@@ -33,6 +33,7 @@ from kale_serve_lab.serving.types import (
     Observed,
     ObservedComponent,
     ObservedRevision,
+    RevisionPhase,
     ServiceKey,
 )
 
@@ -154,6 +155,20 @@ class Service:
                     process.signal(signal.SIGKILL)
         return stopped
 
+    def end_too_large(self) -> None:
+        """Kill the servers that hold more memory than their `limits.memory`; they are restarted like those that crash."""
+        for (number, component), process in self._processes.items():
+            limit = self.record.specs[number].config.memory_limit(component)
+            if limit is None or process.pid is None or process.exited.is_set():
+                continue
+            held = procs.memory(process.pid)
+            if held > limit:
+                process.killed_for = (
+                    f"it held {held >> 20:,} MiB of memory, above its limit of {limit / (1 << 20):,.0f} MiB"
+                )
+                log.warning("%s: process %d is replaced: %s", self.key, process.pid, process.killed_for)
+                process.signal(signal.SIGKILL)
+
     # -- taking over from an earlier daemon
 
     async def adopt(self) -> None:
@@ -180,7 +195,9 @@ class Service:
                 else ObservedComponent(component, number, phase="due", message="it had ended")
                 for _, component in slots
             )
-            self._put(ObservedRevision(number, "draining" if draining else "loading", parts))
+            phase: RevisionPhase = "draining" if draining else "loading"
+            seconds = self.record.seconds.get(number, {})
+            self._put(ObservedRevision(number, phase, parts, seconds=seconds))
             if at_front:
                 self.observed = replace(self.observed, front=number)
         for slot, process in list(self._processes.items()):
@@ -236,6 +253,7 @@ class Service:
             self._spawn(self._try(number))
         elif action.kind == "switch":
             sockets.put_at_front(self._socket_path(self._entry(number)), self._front)
+            self._took(number, "ready")
         elif action.kind == "drain":
             entry = self._processes.get(self._entry(number))
             if entry is None or not entry.send("drain"):
@@ -286,6 +304,7 @@ class Service:
             # Superseded while it was being started.
             self._end_later(process)
             return
+        self._took(number, "create")
         self._set(slot, phase="loading", pid=process.pid)
         self._timers[slot] = self._loop.call_later(
             spec.config.load_seconds, self._on_load_timeout, slot, process
@@ -365,6 +384,7 @@ class Service:
                 seconds=dict(revision.seconds) | {"predict": self._loop.time() - began},
             )
         )
+        self._began[number, "ready"] = self._loop.time()
         self._save()
         self._tell()
         self._park(spec)
@@ -478,7 +498,7 @@ class Service:
             )
             return
         self._put(replace(revision, phase="loading"))
-        self._set(slot, phase="ended", pid=None, message=how, tries=tries)
+        self._set(slot, phase="ended", pid=None, message=how, tries=tries, ended=how)
         self._timers[slot] = self._loop.call_later(self._around.backoff[tries], self._on_due, slot)
         self._save()
 
@@ -535,6 +555,14 @@ class Service:
     def _put(self, revision: ObservedRevision) -> None:
         self.observed = with_revision(self.observed, revision)
 
+    def _took(self, number: int, stage: str) -> None:
+        """Note how long a stage has taken until now; a restart does not count again."""
+        revision, began = self.observed.revision(number), self._began.get((number, stage))
+        restarted = revision is not None and any(part.restarts for part in revision.components)
+        if revision is not None and began is not None and not restarted:
+            seconds = dict(revision.seconds) | {stage: self._loop.time() - began}
+            self._put(replace(revision, seconds=seconds))
+
     def _set(self, slot: Slot, **changes: Any) -> None:
         revision = self.observed.revision(slot[0])
         if revision is None:
@@ -578,6 +606,8 @@ class Service:
             self.record.specs.pop(number, None)
         self.record.proven.discard(number)
         self.record.failed.pop(number, None)
+        for began in [began for began in self._began if began[0] == number]:
+            del self._began[began]
         self._remove_old_logs()
 
     def _remove_old_logs(self) -> None:
@@ -609,6 +639,7 @@ class Service:
         self.record.processes = [process.record for process in self._processes.values()]
         # The sockets' names outlive a process that waits to be started again.
         waiting = [slot for slot in self._ids if slot not in self._processes and slot in self._listeners]
+        self.record.seconds = {found.number: dict(found.seconds) for found in self.observed.revisions}
         self.record.processes += [ProcessRecord(slot[1], slot[0], self._ids[slot], "") for slot in waiting]
         records.write(self._around.services_dir, self.record, durable=durable)
 
