@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from kale_serve_lab.backends.local import procs
 IDLE_SECONDS = 900.0
 # Importing the heavy packages on a busy machine takes seconds; forking takes milliseconds.
 ANSWER_SECONDS = 2.0
+log = logging.getLogger("kale_serve_lab.backends.local")
 _MAX_MESSAGE = 1 << 20
 
 ParkedKey = tuple[str, str]  # interpreter, framework
@@ -140,16 +142,25 @@ class ParkedPool:
         if not data:
             self._drop(key, interpreter)
             return
-        message = json.loads(data)
-        if message["type"] == "parked":
-            interpreter.ready = True
-        elif message["type"] == "forked":
-            if interpreter.answer is not None and not interpreter.answer.done():
-                interpreter.answer.set_result(message["pid"])
-        elif message["type"] == "error":
-            if interpreter.answer is not None and not interpreter.answer.done():
-                interpreter.answer.set_exception(ConnectionError(message["message"]))
-        elif message["type"] == "exited":
-            status = self._statuses.get(message["pid"])
-            if status is not None and not status.done():
-                status.set_result(message["status"])
+        waited = interpreter.answer
+        match _message(data):
+            case {"type": "parked"}:
+                interpreter.ready = True
+            case {"type": "forked", "pid": int(pid)}:
+                if waited is not None and not waited.done():
+                    waited.set_result(pid)
+            case {"type": "exited", "pid": int(pid), "status": int(code)}:
+                status = self._statuses.get(pid)
+                if status is not None and not status.done():
+                    status.set_result(code)
+            case found:
+                # An error, or what no interpreter of ours says: it is of no use, and whoever waits need not go on waiting.
+                log.warning("A parked interpreter said %.200r and is ended.", found)
+                self._drop(key, interpreter)
+
+
+def _message(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return data
