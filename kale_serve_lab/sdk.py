@@ -235,9 +235,9 @@ class InferenceService:
         """Whether it answers predictions; raises where it has failed."""
         service = self._service
         progress.show(service)
-        if service["revision"] > self._wanted or (service["ready_revision"] or 0) >= self._wanted:
-            # Somebody has served a newer revision meanwhile: that one is not ours to wait for.
-            return service["ready_revision"] is not None or service["revision"] > self._wanted
+        # A newer revision that somebody has served meanwhile takes the place of ours.
+        if (service["ready_revision"] or 0) >= self._wanted:
+            return True
         failed = service["state"] == "Failed" or any(
             stage["state"] == "failed" for stage in service["stages"]
         )

@@ -118,7 +118,7 @@ def with_outputs(signature: Signature, model: Any, data: Any) -> Signature:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 given = features.booster_input(model, sample)
-                spec = _output(method, call(given))
+                specs = _outputs(method, call(given), classes, features.classes_of_each(model))
         except KaleServeError:
             raise
         except Exception as error:
@@ -129,8 +129,7 @@ def with_outputs(signature: Signature, model: Any, data: Any) -> Signature:
                 subject=type(model).__name__,
                 hint="Give rows like those it was fitted on.",
             ) from error
-        if spec is not None:
-            outputs.append(replace(spec, classes=classes) if method != "decision_function" else spec)
+        outputs += specs
     return Signature(
         layout=signature.layout,
         named=signature.named,
@@ -141,14 +140,28 @@ def with_outputs(signature: Signature, model: Any, data: Any) -> Signature:
     )
 
 
-def _output(name: str, value: Any) -> TensorSpec | None:
+def _outputs(
+    name: str, value: Any, classes: tuple[Any, ...] | None, of_each: Sequence[tuple[Any, ...] | None]
+) -> list[TensorSpec]:
+    """As the server answers it: of a multi-output classifier one tensor for each output, `name-0`, `name-1` ..."""
     import numpy as np
 
     if isinstance(value, list) and value and hasattr(value[0], "ndim"):
-        # One array for each output of a multi-output classifier: the server names them apart.
-        return None
+        labels = of_each if len(of_each) == len(value) else [None] * len(value)
+        return [
+            TensorSpec(f"{name}-{at}", dtypes.v2_name(part.dtype), (-1, *part.shape[1:]), classes=labels[at])
+            for at, part in enumerate(value)
+        ]
     array = value.to_numpy() if hasattr(value, "to_numpy") else np.asarray(value)
-    return TensorSpec(name, dtypes.v2_name(array.dtype), (-1, *array.shape[1:]))
+    shape = (-1, *array.shape[1:])
+    return [
+        TensorSpec(
+            name,
+            dtypes.v2_name(array.dtype),
+            shape,
+            classes=None if name == "decision_function" else classes,
+        )
+    ]
 
 
 def _from_frame(frame: Any, source: str | None) -> Signature:

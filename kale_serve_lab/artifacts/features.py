@@ -22,12 +22,13 @@ def expected(model: Any) -> tuple[int | None, list[str] | None]:
 
 def classes(model: Any) -> tuple[Any, ...] | None:
     """A classifier's labels as JSON values, in the order of `predict_proba`'s columns."""
+    return _labels(_get(model, "classes_"))
+
+
+def classes_of_each(model: Any) -> tuple[tuple[Any, ...] | None, ...]:
+    """The labels of each output of a multi-output classifier, which keeps them in a list; () of any other model."""
     found = _get(model, "classes_")
-    if found is None or getattr(found, "ndim", 1) != 1 or isinstance(found, str):
-        return None
-    labels = found.tolist() if hasattr(found, "tolist") else list(found)
-    plain = all(isinstance(label, str | int | float | bool) for label in labels)
-    return tuple(labels) if plain and labels else None
+    return tuple(_labels(part) for part in found) if isinstance(found, list) else ()
 
 
 def estimator_type(model: Any) -> str | None:
@@ -49,6 +50,14 @@ def booster_input(model: Any, rows: Any) -> Any:
 
     names = None if hasattr(rows, "columns") else model.feature_names
     return xgboost.DMatrix(rows, feature_names=names, enable_categorical=True)
+
+
+def _labels(found: Any) -> tuple[Any, ...] | None:
+    if found is None or getattr(found, "ndim", 1) != 1 or isinstance(found, str):
+        return None
+    labels = found.tolist() if hasattr(found, "tolist") else list(found)
+    plain = all(isinstance(label, str | int | float | bool) for label in labels)
+    return tuple(labels) if plain and labels else None
 
 
 def _own(names: list[str] | None) -> list[str] | None:

@@ -81,7 +81,7 @@ class Model:
         signature = self._signature()
         model, class_name = self.model, type(self.model).__name__
         classes = features.classes(model)
-        with staging(f"{class_name} {self.name or ''}".strip()) as folder:
+        with staging(f"{self.name} ({class_name})" if self.name else class_name, model) as folder:
             saved = savers.saver(framework).save(model, folder)
             write_about(
                 folder,

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kale_serve_lab import paths
+from kale_serve_lab.artifacts.pickles import unpicklable
 from kale_serve_lab.artifacts.session import session
 from kale_serve_lab.client import Client
 from kale_serve_lab.errors import KaleServeError, SaveFailed, StoreFull
@@ -44,10 +45,11 @@ class Submission:
 
 
 @contextmanager
-def staging(what: str) -> Iterator[Path]:
+def staging(what: str, obj: Any = None) -> Iterator[Path]:
     """A private folder to write an artifact's files to; gone afterwards, whoever emptied it.
 
-    Raises `StoreFull` when the disk is, and `SaveFailed` for whatever else goes wrong while writing `what`.
+    Raises `StoreFull` when the disk is, and `SaveFailed` for whatever else goes wrong while writing `what`,
+    naming the attribute of `obj` that cannot be pickled.
     """
     # First, so that nothing is written where there is no daemon to take it, and none that starts cleans it away.
     Client().request("GET", "/api/version")
@@ -60,7 +62,7 @@ def staging(what: str) -> Iterator[Path]:
     except KaleServeError:
         raise
     except Exception as error:
-        raise _save_error(what, folder, error) from error
+        raise _save_error(what, folder, error, obj) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -76,7 +78,7 @@ def kebab(name: str) -> str:
     return "-".join(part.lower() for part in parts) or "model"
 
 
-def _save_error(what: str, folder: Path, error: Exception) -> KaleServeError:
+def _save_error(what: str, folder: Path, error: Exception, obj: Any) -> KaleServeError:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         written = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         free = shutil.disk_usage(folder).free
@@ -85,8 +87,10 @@ def _save_error(what: str, folder: Path, error: Exception) -> KaleServeError:
             subject=what,
             hint="Make room there, or set KALE_SERVE_DATA_DIR to a larger disk.",
         )
+    culprit = unpicklable(obj)
+    at_fault = f" (its attribute {culprit})" if culprit else ""
     return SaveFailed(
-        f"{what} could not be saved: {type(error).__name__}: {error}",
+        f"{what} could not be saved: {type(error).__name__}: {error}{at_fault}",
         subject=what,
         hint="It must be possible to pickle all that it holds: no open files, locks, connections or generators.",
         details={"exception": type(error).__name__},

@@ -42,7 +42,10 @@ class Endpoint:
         url: str | None = None,
     ) -> None:
         if not isinstance(name, str) or not name:
-            raise errors.InvalidName(f"An endpoint's name is a text, not {name!r}.", hint="Pass isvc.name.")
+            shown = repr(name)[:80]
+            raise errors.InvalidName(
+                f"An endpoint's name is a text, not {shown}.", subject=shown, hint="Pass isvc.name."
+            )
         if kubernetes_host is not None and url is None:
             raise errors.InvalidRequest(
                 "Services on a cluster are not found by their name yet.",

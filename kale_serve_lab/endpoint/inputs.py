@@ -50,7 +50,7 @@ def understand(value: Any, signature: Signature | None, *, verbatim_dicts: bool 
     """
     if isinstance(value, str | bytes):
         value = strict_json.loads(
-            value.encode("utf-8", "replace") if isinstance(value, str) else value, "The JSON text"
+            value.encode("utf-8", "replace") if isinstance(value, str) else value, "The text"
         )
         if not isinstance(value, dict):
             value = {"instances": value if isinstance(value, list) else [value]}
@@ -66,7 +66,7 @@ def understand(value: Any, signature: Signature | None, *, verbatim_dicts: bool 
     if hasattr(value, "__array__") and getattr(value, "ndim", None) != 0:
         return _of_array(value, signature)
     raise InvalidInput(
-        f"A {type(value).__name__} cannot be predicted on.",
+        f"There is nothing to predict in {_shown(value)} ({type(value).__name__}).",
         hint="Give rows as a list, a numpy array, a DataFrame, or a v1 or v2 request as a dict or JSON text."
         + (" A sparse matrix: x.toarray()." if hasattr(value, "toarray") else ""),
     )
@@ -121,7 +121,11 @@ def _of_dict(value: dict[str, Any], signature: Signature | None, *, verbatim: bo
         first = next(iter(sizes))
         for name, size in sizes.items():
             if size != sizes[first]:
-                raise InvalidInput(f"{name!r} has {size} values, {first!r} has {sizes[first]}.", subject=name)
+                raise InvalidInput(
+                    f"{name!r} has {size} values, {first!r} has {sizes[first]}.",
+                    subject=name,
+                    hint="In a dict of columns each has one value for each row.",
+                )
         lists = [column if isinstance(column, list) else [column] for column in columns.values()]
         rows = [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
     else:
@@ -134,7 +138,9 @@ def _of_frame(frame: Any, signature: Signature | None) -> Given:
     names = [str(name) for name in frame.columns]
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidInput(f"The column {twice!r} is there twice.", subject=twice)
+        raise InvalidInput(
+            f"The column {twice!r} is there twice.", subject=twice, hint="Drop or rename one of the two."
+        )
     _some(len(frame))
     if signature is not None and signature.layout == "columns":
         wanted = [spec.name for spec in signature.inputs]
@@ -215,7 +221,11 @@ def _of_array(value: Any, signature: Signature | None) -> Given:
 def _of_table(kind: Kind, found: NDArray[Any], signature: Signature) -> Given:
     width = len(signature.inputs)
     if found.ndim != 2:
-        hint = f"One row of {width} values is [[...]]." if found.ndim == 1 and len(found) == width else None
+        hint = (
+            f"One row of {width} values is [[...]]."
+            if found.ndim == 1 and len(found) == width
+            else f"Give it the shape (rows, {width})."
+        )
         raise InvalidInput(
             f"The model takes a table of {width} columns; this has shape {list(found.shape)}.", hint=hint
         )
@@ -245,6 +255,7 @@ def _of_list(rows: list[Any], signature: Signature | None) -> Given:
         if len(row) != len(specs):
             raise InvalidInput(
                 f"Row {at} has {len(row)} values; the model takes {len(specs)}: {_names([spec.name for spec in specs])}.",
+                hint=f"Give each row {len(specs)} values, in this order.",
             )
     import numpy as np
 
@@ -269,7 +280,10 @@ def _of_objects(rows: list[Any], signature: Signature | None) -> Given:
     wanted = list(rows[0]) if signature is None else [spec.name for spec in signature.inputs]
     for at, row in enumerate(rows):
         if not isinstance(row, Mapping):
-            raise InvalidInput(f"Row {at} is {_shown(row)}, the rows before it name their columns.")
+            raise InvalidInput(
+                f"Row {at} is {_shown(row)}, the rows before it name their columns.",
+                hint="Give all rows as lists, or all as {column: value}.",
+            )
         _check_names([str(name) for name in row], wanted, f"Row {at}")
     columns = {name: _objects([row[name] for row in rows]) for name in wanted}
     _check_columns(columns, signature)
@@ -313,6 +327,7 @@ def _checked_tensor(found: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
         raise InvalidInput(
             f"The model takes a tensor of shape {list(spec.shape)} (-1: any); this has shape {list(shape)}.",
             subject=spec.name,
+            hint="Rows must have the shape that the model was trained on.",
         )
     _check_values("The input", found, spec.dtype)
     return found
@@ -354,7 +369,9 @@ def _check_values(name: str, values: NDArray[Any], dtype: str) -> None:
                 (0, values.ravel()[0]),
             )
             raise InvalidInput(
-                f"{name}: row {at} is {_shown(item)}; the model takes a number ({dtype}).", subject=name
+                f"{name}: row {at} is {_shown(item)}; the model takes a number ({dtype}).",
+                subject=name,
+                hint="Numbers that came as texts: .astype(float). A missing number: None.",
             )
         values = tensor.data
         kind = values.dtype.kind
@@ -392,7 +409,9 @@ def _check_names(names: Sequence[str], wanted: Sequence[str], subject: str = "Th
         raise InvalidInput(
             f"{subject} misses {_names(missing)}.",
             subject=missing[0],
-            hint=f"It also has {_names(unknown)}, which the model does not know." if unknown else None,
+            hint=f"It also has {_names(unknown)}, which the model does not know."
+            if unknown
+            else f"The model takes {_names(wanted)}; a missing number is None.",
             details={"missing": missing, "unknown": unknown},
         )
     if unknown:
@@ -409,12 +428,13 @@ def _check_width(width: int, signature: Signature) -> None:
         raise InvalidInput(
             f"The input has {width} columns; the model takes {len(signature.inputs)}: "
             f"{_names([spec.name for spec in signature.inputs])}.",
+            hint="Give these columns, in this order.",
         )
 
 
 def _some(rows: int) -> None:
     if rows == 0:
-        raise InvalidInput("There are no rows to predict on.")
+        raise InvalidInput("There are no rows to predict on.", hint="Give at least one row: [[...]].")
 
 
 def _names(names: Sequence[str]) -> str:

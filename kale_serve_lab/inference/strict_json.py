@@ -33,7 +33,9 @@ def loads(body: bytes | bytearray | memoryview, what: str = "The body") -> Any:
         raise InvalidInput(f"{what} is not UTF-8 text.") from None
     except ValueError as error:
         # Among others: an integer of more digits than Python is willing to read.
-        raise InvalidInput(f"{what} is not JSON: {_bounded(str(error))}.") from None
+        raise InvalidInput(
+            f"{what} is not JSON: {_bounded(str(error))}.", hint="json.dumps(...) writes JSON."
+        ) from None
     return value
 
 

@@ -108,7 +108,7 @@ def test_bad_input_is_a_typed_error_and_the_endpoint_goes_on(endpoint, iris):
         "ragged": ([[1, 2, 3, 4], [1, 2, 3]], "Row 1 has 3 values"),
         "empty": ([], "no rows"),
         "none": (np.empty((0, 4)), "no rows"),
-        "scalar": (3, "A int cannot be predicted on"),
+        "scalar": (3, "nothing to predict in 3"),
         "flat": ([1, 2, 3, 4], "Row 0 is 1, not a list"),
         "empty dict": ({}, "neither instances"),
         "complex": (X.astype(complex), "complex128"),
