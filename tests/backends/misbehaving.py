@@ -51,7 +51,13 @@ async def serve(spec: dict, behaviour: str) -> None:
         status = b"500 No" if wrong else b"200 OK"
         writer.write(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body))
         writer.close()
+        leaked = Path(spec["artifact_dir"]) / "leaked"
+        if behaviour == "leak" and not leaked.exists():
+            # Once only: the server that is started in its place stays small.
+            leaked.touch()
+            kept.append(b"x" * (200 << 20))
 
+    kept: list[bytes] = []
     if behaviour == "ignore-sigterm":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         # A child of the server belongs to its group and must go with it.
@@ -76,8 +82,21 @@ def flood() -> None:
         time.sleep(0.1)
 
 
+def park() -> None:
+    """A parked interpreter that answers `fork` with what the file beside the interpreter says."""
+    answer = Path(sys.argv[0]).with_name("parked-answer")
+    if not answer.exists():
+        return
+    with socket.socket(fileno=os.dup(0)) as daemon:
+        daemon.send(b'{"type": "parked", "pid": 1}')
+        while message := daemon.recv(1 << 20):
+            if b"fork" in message:
+                daemon.send(answer.read_bytes())
+
+
 def main() -> None:
     if sys.argv[-1].endswith("parked") or "--import" in sys.argv:
+        park()
         return
     spec = json.load(sys.stdin)
     behaviour = (Path(spec["artifact_dir"]) / "behaviour").read_text()

@@ -252,3 +252,102 @@ def test_a_damaged_record_is_moved_aside_and_the_others_are_taken_over(running, 
             assert (paths.data_dir() / "services" / "default.bad.damaged").exists()
 
     asyncio.run(run())
+
+
+def command_of(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def parked(driver):
+    """The backend's parked interpreters."""
+    return driver.backend._around.pool._parked
+
+
+async def until_parked(driver) -> int:
+    """The pid of the first parked interpreter, once it is ready to fork."""
+
+    async def wait() -> int:
+        while True:
+            for interpreter in parked(driver).values():
+                if interpreter.ready:
+                    return interpreter.pid
+            # Nothing outside the pool is told when an interpreter has parked itself.
+            await asyncio.sleep(0.02)
+
+    return await asyncio.wait_for(wait(), 30)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b'{"type": "error"}', b'{"type": "forked"}', b'{"type": "forked", "pid": "x"}', b"[1]", b"\xff", b"{"],
+)
+def test_a_parked_interpreter_that_talks_nonsense_costs_no_time(running, service, home, answer) -> None:
+    (home / "parked-answer").write_bytes(answer)
+
+    async def run() -> None:
+        async with running() as driver:
+            await driver.ready(service(1))
+            await until_parked(driver)
+            began = time.monotonic()
+            seen = await driver.ready(service(2))
+            assert seen.ready_revision == 2
+            assert time.monotonic() - began < 1.9, "the answer was waited for"
+
+    asyncio.run(run())
+
+
+def test_a_parked_interpreter_that_does_not_answer_is_replaced(running, service) -> None:
+    from sklearn.linear_model import LinearRegression
+
+    model = LinearRegression().fit([[0.0, 1.0], [1.0, 0.0]], [1.0, 2.0])
+
+    async def run() -> None:
+        async with running() as driver:
+            await driver.ready(service(1, None, model=model))
+            silent = await until_parked(driver)
+            os.kill(silent, signal.SIGSTOP)
+            seen = await driver.ready(service(2, None, model=model))
+            assert seen.ready_revision == 2
+            fresh = driver.pid(KEY)
+            assert b"model_server.parked" not in command_of(fresh)
+            assert not alive(silent)
+            assert await until_parked(driver) != silent
+            await driver.ready(service(3, None, model=model))
+            forked = driver.pid(KEY)
+            assert b"model_server.parked" in command_of(forked)
+
+    asyncio.run(run())
+
+
+def test_a_server_above_its_memory_limit_is_restarted_and_the_sentence_says_why(
+    running, service, monkeypatch
+) -> None:
+    monkeypatch.setattr(backend_module, "LOOK_SECONDS", 0.2)
+
+    async def run() -> None:
+        async with running() as driver:
+            await driver.backend.apply(service(1, "leak", limits={"memory": "128Mi"}))
+            seen = await driver.until(KEY, lambda s: s.components and s.components[0].restarts == 1)
+            seen = await driver.until(KEY, lambda s: s.state == "Ready" and s.components[0].restarts == 1)
+            assert "above its limit of 128 MiB" in seen.sentence
+            # The next one stays below.
+            await asyncio.sleep(0.5)
+            assert driver.status(KEY).components[0].restarts == 1
+
+    asyncio.run(run())
+
+
+def test_variables_reach_the_process_and_never_its_command_line(running, service) -> None:
+    async def run() -> None:
+        async with running() as driver:
+            await driver.ready(
+                service(1, env={"API_KEY": "s3cret", "MODE": "common"}, predictor={"env": {"MODE": "own"}})
+            )
+            folder = Path(f"/proc/{driver.pid(KEY)}")
+            variables = (folder / "environ").read_bytes().split(b"\0")
+            assert b"API_KEY=s3cret" in variables
+            assert b"MODE=own" in variables
+            assert b"s3cret" not in (folder / "cmdline").read_bytes()
+            assert driver.status(KEY).sentence.find("s3cret") == -1
+
+    asyncio.run(run())

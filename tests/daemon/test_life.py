@@ -124,13 +124,12 @@ def test_told_to_end_it_finishes_the_submission_under_way(make_daemon):
 
 
 def test_a_submission_that_would_hold_up_the_end_for_too_long_leaves_nothing(make_daemon):
-    # In a daemon's process of its own only the environment reaches: a module that shortens the wait before main() runs.
+    # In a daemon's process of its own only the environment reaches, so the wait is shortened before main() runs.
     first = make_daemon()
     first.command = [
         sys.executable,
         "-c",
-        "import sys; from kale_serve_lab.daemon import life, __main__ as m; life.FINISH_SECONDS = 0.1;"
-        "sys.exit(m.main(sys.argv[1:]))",
+        "import sys; from kale_serve_lab.daemon import life, __main__ as m; life.FINISH_SECONDS = 0.1; sys.exit(m.main())",
     ]
     first.start()
     with contextlib.closing(slow_submission(first, 6 << 30)) as connection:

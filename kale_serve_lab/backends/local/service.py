@@ -491,7 +491,9 @@ class Service:
                 ModelLoadFailed(
                     f"The {component} of {self.key.name} {what}{again}: {how}.",
                     subject=self.key.name,
-                    hint="Its last words are in the log; mend the model and serve it again.",
+                    hint="Give it more by ServeConfig(limits={'memory': …}), or serve a smaller model."
+                    if process.killed_for
+                    else "Its last words are in the log; mend the model and serve it again.",
                     details={"component": component, "exit": process.exit_status}
                     | ({} if loading else {"stage": "predict"}),
                 ),
