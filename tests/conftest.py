@@ -76,6 +76,20 @@ def wait_for_exit(pids: list[int], seconds: float) -> None:
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A short private directory as data and runtime home; afterwards no process of the test may be left."""
+    with private_home(monkeypatch) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def shared_home() -> Iterator[Path]:
+    """Like `home`, for all tests of a module: one daemon, whose interpreters stay parked."""
+    with pytest.MonkeyPatch.context() as patch, private_home(patch) as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def private_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Sets both environment variables and a nonce, and stops what runs there at the end."""
     folder = Path(tempfile.mkdtemp(prefix="ksl-", dir="/tmp"))
     (folder / "run").mkdir(mode=0o700)
     nonce = secrets.token_hex(8)
