@@ -9,11 +9,14 @@ import os
 import queue
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from kale_serve_lab.errors import KaleServeError, SaveFailed, StoreFull
 
-_CHUNK = 4 << 20
+_COPIED = 8 << 20
+_HASHED = 1 << 20
+_NOT_IN_KERNEL = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -77,30 +80,62 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def copy_hashed(source: int, target: int) -> tuple[str, int]:
-    """Copy between descriptors and return the sha256 and size of what was copied; reading and hashing go at once."""
+    """Copy between descriptors (`target` open for both ways), durably; the sha256 and size of what was written.
+
+    A thread copies while this one hashes what has been written already: the copy then costs little time of its own on two
+    cores. It is the target that is hashed, so that the digest is that of the copy also where the source changes meanwhile.
+    """
+    written: queue.SimpleQueue[int | None] = queue.SimpleQueue()
     digest = hashlib.sha256()
-    free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
-    filled: queue.SimpleQueue[tuple[bytearray, int] | None] = queue.SimpleQueue()
-    for _ in range(3):
-        free.put(bytearray(_CHUNK))
-
-    def hash_all() -> None:
-        while (item := filled.get()) is not None:
-            digest.update(memoryview(item[0])[: item[1]])
-            free.put(item[0])
-
-    # hashlib lets go of the interpreter's lock, so that the copy costs no time of its own on two cores.
-    thread = threading.Thread(target=hash_all, name="sha256", daemon=True)
-    thread.start()
-    size = 0
-    try:
-        while count := os.preadv(source, [buffer := free.get()], size):
-            view = memoryview(buffer)[:count]
-            filled.put((buffer, count))
-            while view:
-                view = view[os.write(target, view) :]
-            size += count
-    finally:
-        filled.put(None)
-        thread.join()
+    buffer = bytearray(_HASHED)
+    view = memoryview(buffer)
+    with ThreadPoolExecutor(1, "copy") as copier:
+        copying = copier.submit(_copy, source, target, written)
+        size = 0
+        while (end := written.get()) is not None:
+            while size < end:
+                count = os.preadv(target, [view[: min(_HASHED, end - size)]], size)
+                if not count:
+                    raise OSError(errno.EIO, "a copy is shorter than what was written")
+                digest.update(view[:count])
+                size += count
+        copying.result()
     return digest.hexdigest(), size
+
+
+def _copy(source: int, target: int, written: queue.SimpleQueue[int | None]) -> None:
+    """Copy, telling how far it is; None says that nothing more comes."""
+    at = 0
+    copy = _in_kernel
+    try:
+        while True:
+            try:
+                count = copy(source, target, at)
+            except OSError as error:
+                if copy is _by_hand or error.errno not in _NOT_IN_KERNEL:
+                    raise
+                count = 0
+            if not count and copy is _in_kernel:
+                # Some file systems answer 0 before the end instead of saying that they cannot.
+                copy = _by_hand
+                continue
+            if not count:
+                break
+            at += count
+            written.put(at)
+    finally:
+        written.put(None)
+    # While the rest is still being hashed.
+    os.fsync(target)
+
+
+def _in_kernel(source: int, target: int, at: int) -> int:
+    return os.copy_file_range(source, target, _COPIED, at, at)
+
+
+def _by_hand(source: int, target: int, at: int) -> int:
+    data = os.pread(source, _COPIED, at)
+    view = memoryview(data)
+    while view:
+        view = view[os.pwrite(target, view, at + len(data) - len(view)) :]
+    return len(data)

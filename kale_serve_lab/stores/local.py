@@ -150,10 +150,9 @@ class LocalStore:
             else:
                 check_room(self._root, before.st_size)
                 ready = work / uuid.uuid4().hex
-                target = os.open(ready, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                target = os.open(ready, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
                 try:
                     digest, size = copy_hashed(fd, target)
-                    os.fsync(target)
                 finally:
                     os.close(target)
                 after = os.fstat(fd)

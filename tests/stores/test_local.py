@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -137,3 +138,20 @@ def test_a_really_full_disk_is_told_and_what_is_there_stays_whole(tmp_path):
         store.close()
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs a second file system")
+@pytest.mark.parametrize("size", [0, 1, (8 << 20) + 7])
+def test_a_file_of_another_file_system_is_copied_whole(tmp_path, size):
+    content = os.urandom(size)
+    with tempfile.NamedTemporaryFile(dir="/dev/shm", prefix="ksl-") as file:
+        file.write(content)
+        file.flush()
+        store = LocalStore(tmp_path / "store")
+        try:
+            stored = store.put(Path(file.name))
+            [path] = store.open(stored.uri).iterdir()
+            assert path.read_bytes() == content
+            assert stored.size == size
+        finally:
+            store.close()
