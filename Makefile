@@ -11,6 +11,8 @@ STAMPS := .env-stamps
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 export PATH := $(BIN):$(PATH)
 export UV_COMPILE_BYTECODE := 1
+# The machine's own certificates, as pip uses them: behind a company's proxy there are no others.
+export UV_SYSTEM_CERTS := true
 export PLAYWRIGHT_SKIP_BROWSER_DOWNLOAD := 1
 # Start-up is imports, and imports cost twice as much without bytecode.
 unexport PYTHONDONTWRITEBYTECODE
@@ -26,7 +28,7 @@ help: ## list the targets
 lab: setup ## set up and open JupyterLab on the quickstart notebook
 	@scripts/lab.sh
 
-test: setup lint jest pytest wheel ui-tests ## set up and run everything: lint, jest, pytest, clean wheel, browser
+test: setup lint jest pytest perf wheel ui-tests ## set up and run everything: lint, jest, pytest, clean wheel, browser
 
 setup: $(STAMPS)/develop ## environment, front end, editable install
 
@@ -76,7 +78,7 @@ jest: $(STAMPS)/jlpm ## unit tests of the browser side
 	jlpm test
 
 pytest: $(STAMPS)/develop ## Python tests: real processes, sockets and SQLite
-	python -m pytest
+	python -m pytest tests --ignore tests/perf -n 2
 
 perf: $(STAMPS)/develop ## only the tables of ratios
 	python -m pytest tests/perf -s -p no:randomly
