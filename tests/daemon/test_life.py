@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 import sys
 import time
 
@@ -109,6 +110,49 @@ def slow_submission(daemon, size):
     while not list((daemon.data / "staging").glob(".claimed-*")):
         assert time.monotonic() < deadline
     return connection
+
+
+def test_ten_processes_at_once_on_one_home_find_one_daemon_and_one_truth(home):
+    from kale_serve_lab.client import Client
+
+    # Each waits for the starting signal (its standard input's end), so that all ask at the same moment.
+    code = (
+        "import sys, json; from kale_serve_lab.client import Client; print('there', flush=True); sys.stdin.read(); c = Client();"
+        "print(json.dumps([c.request('GET', '/api/version')['pid'], c.request('GET', '/api/services')['items']]))"
+    )
+    callers = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(10)
+    ]
+    for caller in callers:
+        assert caller.stdout.readline() == "there\n"
+    for caller in callers:
+        caller.stdin.close()
+        caller.stdin = None
+    answers = [json.loads(caller.communicate(timeout=60)[0]) for caller in callers]
+    assert [caller.returncode for caller in callers] == [0] * 10
+    pid = Client(start=False).request("GET", "/api/version")["pid"]
+    assert answers == [[pid, []]] * 10
+    daemons = [
+        one.pid
+        for one in psutil.process_iter()
+        if "kale_serve_lab.daemon" in _arguments(one) and _home_of(one) == str(home / "data")
+    ]
+    assert daemons == [pid]
+
+
+def _arguments(process):
+    with contextlib.suppress(psutil.Error):
+        return process.cmdline()
+    return []
+
+
+def _home_of(process):
+    with contextlib.suppress(psutil.Error):
+        return process.environ().get("KALE_SERVE_DATA_DIR")
+    return None
 
 
 def test_told_to_end_it_finishes_the_submission_under_way(make_daemon):

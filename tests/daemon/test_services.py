@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import threading
 
 import joblib
+import psutil
 from sklearn.linear_model import LogisticRegression
 
 
@@ -107,6 +109,68 @@ def test_an_artifact_that_an_older_revision_still_serves_is_kept(daemon):
     assert daemon.call("DELETE", "/api/services/iris").status == 204
     for made in (old, new):
         assert daemon.call("DELETE", f"/api/artifacts/{made['id']}").status == 204
+
+
+def submit_transformer(daemon, source):
+    folder = daemon.home / f"transformer-{len(source)}"
+    folder.mkdir()
+    (folder / "functions.py").write_text(source)
+    about = {
+        "kind": "functional",
+        "form": "source",
+        "preprocess": "preprocess",
+        "postprocess": None,
+        "assets": {},
+    }
+    (folder / "kale.json").write_text(json.dumps(about))
+    body = {
+        "type": "kale.Transformer",
+        "name": f"shift-{len(source)}",
+        "artifact_uri": str(folder),
+        "environment": {"python": sys.executable},
+    }
+    answer = daemon.call("POST", "/api/artifacts", body)
+    assert answer.status == 201, answer.body
+    return answer.json
+
+
+def test_a_transformer_and_its_model_are_served_updated_and_deleted_together(daemon):
+    model = submit_model(daemon)
+    # The model says 1 for 1.0 and 0 for 0.0; the transformer turns them round.
+    turn = submit_transformer(
+        daemon,
+        'def preprocess(inputs):\n    return {"instances": [[1 - x] for [x] in inputs["instances"]]}\n',
+    )
+    broken = submit_transformer(daemon, "import no_such_package\n")
+    body = {"model": model["id"], "transformer": turn["id"], "name": "iris"}
+    assert daemon.call("POST", "/api/services", body).status == 202
+    seen = wait_until(daemon, "iris", 1)
+    assert (seen["state"], seen["protocol"]) == ("Ready", "v1"), seen["sentence"]
+    assert {one["component"] for one in seen["components"]} == {"predictor", "transformer"}
+
+    def predict():
+        with contextlib.closing(type(daemon.connection())(seen["socket"])) as front:
+            front.request("POST", "/v1/models/iris:predict", '{"instances": [[0.0], [1.0]]}')
+            with front.getresponse() as response:
+                return json.loads(response.read())
+
+    assert predict() == {"predictions": [1, 0]}
+    assert daemon.call("POST", "/api/services", body | {"transformer": broken["id"]}).status == 202
+    with daemon.connect() as listener:
+        listener.request("GET", f"/api/events?since={daemon.call('GET', '/api/services').json['seq']}")
+        with listener.getresponse() as response:
+            while not (now := daemon.call("GET", "/api/services/iris").json)["error"]:
+                response.readline()
+    assert (now["state"], now["ready_revision"], now["error"]["code"]) == ("Ready", 1, "ModelLoadFailed")
+    assert "no_such_package" in now["sentence"]
+    assert predict() == {"predictions": [1, 0]}
+    for made in (turn, broken, model):
+        assert daemon.call("DELETE", f"/api/artifacts/{made['id']}").status == 409
+    pids = [one["pid"] for one in now["components"] if one["pid"]]
+    assert daemon.call("DELETE", "/api/services/iris").status == 204
+    assert [pid for pid in pids if psutil.pid_exists(pid)] == []
+    runtime = daemon.socket.parent
+    assert [path for kind in "frc" for path in (runtime / kind).glob("*")] == []
 
 
 def test_two_at_once_of_one_name_end_well(daemon):
