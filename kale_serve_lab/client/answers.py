@@ -25,7 +25,7 @@ def decode(status: int, body: bytes, call: str) -> Any:
         return None
     try:
         value = json.loads(body)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UpstreamFailed(
             f"The daemon answered {call} with {status} and something that is not JSON.",
             subject=call,

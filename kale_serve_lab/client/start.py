@@ -30,6 +30,7 @@ from kale_serve_lab.errors import (
     DaemonUnavailable,
     KaleServeError,
     LockUnsupported,
+    UpstreamFailed,
     from_json,
 )
 
@@ -69,13 +70,17 @@ def ensure_daemon() -> dict[str, Any]:
 def running() -> dict[str, Any] | None:
     """What the daemon says of itself, None where none runs. Raises `DaemonUnavailable` where it does not answer."""
     try:
-        return _call("GET", "/api/version")
+        about = _call("GET", "/api/version")
+        if not isinstance(about.get("protocol"), int):
+            raise UpstreamFailed("it does not say which protocol it speaks")
+        return about
     except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError, http.client.RemoteDisconnected):
         # Refused: the socket's file outlived its daemon. Reset: it was leaving just now.
         return None
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, UpstreamFailed) as error:
+        said = error.message if isinstance(error, UpstreamFailed) else str(error)
         raise DaemonUnavailable(
-            f"The Kale Serve daemon has its socket but does not answer ({error}).",
+            f"What listens on the Kale Serve daemon's socket does not answer as the daemon would: {said[:300].rstrip('.')}.",
             subject=str(paths.daemon_socket()),
             hint="Stop it with `kale-serve stop`, or end the process named in daemon.json of the data directory.",
         ) from error

@@ -62,7 +62,7 @@ def _of_body(response: Response, name: str) -> errors.KaleServeError:
     except errors.InvalidInput:
         value = bytes(response.body[:400]).decode("utf-8", "replace").strip()
     if isinstance(value, dict) and isinstance(value.get("error"), dict):
-        return errors.from_json(value)
+        return _told(errors.from_json(value), name)
     said = value
     if isinstance(value, dict):
         # KServe and Triton say "error", FastAPI "detail", others "message".
@@ -72,6 +72,16 @@ def _of_body(response: Response, name: str) -> errors.KaleServeError:
     return cls(message, subject=name, hint=_HINTS.get(response.status))
 
 
-def _bounded(text: str) -> str:
+def _told(error: errors.KaleServeError, name: str) -> errors.KaleServeError:
+    """What a server somewhere else says of itself may be anything: it is shown, never obeyed by a terminal."""
+    error.args = (_bounded(error.message, 2000),)
+    error.message = error.args[0]
+    error.code = error.code if error.code == type(error).__name__ else type(error).__name__
+    error.subject = _bounded(error.subject or name)
+    error.hint = _bounded(error.hint) if error.hint else None
+    return error
+
+
+def _bounded(text: str, most: int = 300) -> str:
     cleaned = "".join(char if char.isprintable() else " " for char in text)
-    return cleaned if len(cleaned) <= 300 else cleaned[:297] + "..."
+    return cleaned if len(cleaned) <= most else cleaned[: most - 3] + "..."
