@@ -7,6 +7,9 @@ import { KaleServeModel } from '../model/model';
 
 type Answer = { status?: number; body: unknown };
 
+/** An answer, or what makes one of the request's body. */
+type Answers = Answer | ((body: unknown) => Answer);
+
 /** A Jupyter server with the answers that a test gives it, by method and path; it notes what it was asked. */
 export class FakeServer {
   constructor() {
@@ -27,7 +30,7 @@ export class FakeServer {
   readonly asked: string[] = [];
   down = false;
 
-  answer(call: string, answer: Answer): void {
+  answer(call: string, answer: Answers): void {
     this._answers.set(call, answer);
   }
 
@@ -50,7 +53,8 @@ export class FakeServer {
     // JupyterLab adds the time to each URL, against caches.
     const search = url.search.replace(/[?&]\d+$/, '');
     this.asked.push(`${request.method} ${path}${search}`);
-    const answer = this._answers.get(`${request.method} ${path}`);
+    const found = this._answers.get(`${request.method} ${path}`);
+    const answer = typeof found === 'function' ? found(await request.json()) : found;
     if (this.down) {
       throw new TypeError('Failed to fetch');
     }
@@ -61,5 +65,5 @@ export class FakeServer {
     return new Response(status === 204 ? null : JSON.stringify(answer.body), { status });
   }
 
-  private readonly _answers = new Map<string, Answer>();
+  private readonly _answers = new Map<string, Answers>();
 }
