@@ -10,6 +10,8 @@ export interface IPlacedEdge {
   edge: ILineageEdge;
   /** An SVG path from the end of one box to the start of the other. */
   path: string;
+  /** What the path does not leave. */
+  bounds: { x: number; y: number; width: number; height: number };
 }
 
 export interface IPlacedGraph {
@@ -166,21 +168,28 @@ function drawEdges(
     const from = placed.get(edge.from);
     const to = placed.get(edge.to);
     if (from && to) {
-      edges.push({ edge, path: curve(from, to, box, direction) });
+      edges.push({ edge, ...curve(from, to, box, direction) });
     }
   }
   return edges;
 }
 
-function curve(from: IPlacedNode, to: IPlacedNode, box: IBox, direction: Direction): string {
-  if (direction === 'across') {
-    const [x1, y1] = [from.x + box.width, from.y + box.height / 2];
-    const [x2, y2] = [to.x, to.y + box.height / 2];
-    const middle = (x1 + x2) / 2;
-    return `M${x1} ${y1}C${middle} ${y1} ${middle} ${y2} ${x2} ${y2}`;
-  }
-  const [x1, y1] = [from.x + box.width / 2, from.y + box.height];
-  const [x2, y2] = [to.x + box.width / 2, to.y];
-  const middle = (y1 + y2) / 2;
-  return `M${x1} ${y1}C${x1} ${middle} ${x2} ${middle} ${x2} ${y2}`;
+function curve(
+  from: IPlacedNode,
+  to: IPlacedNode,
+  box: IBox,
+  direction: Direction
+): Pick<IPlacedEdge, 'path' | 'bounds'> {
+  const isAcross = direction === 'across';
+  const [x1, y1] = isAcross
+    ? [from.x + box.width, from.y + box.height / 2]
+    : [from.x + box.width / 2, from.y + box.height];
+  const [x2, y2] = isAcross ? [to.x, to.y + box.height / 2] : [to.x + box.width / 2, to.y];
+  const middle = isAcross ? (x1 + x2) / 2 : (y1 + y2) / 2;
+  // Both handles lie between the ends, and a curve stays within its ends and handles.
+  const handles = isAcross ? `${middle} ${y1} ${middle} ${y2}` : `${x1} ${middle} ${x2} ${middle}`;
+  return {
+    path: `M${x1} ${y1}C${handles} ${x2} ${y2}`,
+    bounds: { x: Math.min(x1, x2), y: Math.min(y1, y2), width: Math.abs(x2 - x1), height: Math.abs(y2 - y1) }
+  };
 }

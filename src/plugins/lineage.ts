@@ -41,6 +41,7 @@ export const lineagePlugin: JupyterFrontEndPlugin<void> = {
           const selection = { artifact: artifact.id, label: artifact.label };
           widget = new MainAreaWidget({ content: new LineagePanel({ model, commands, selection, trans }) });
           widget.id = id;
+          widget.toolbar.hide();
           await tracker.add(widget);
         }
         if (!widget.isAttached) {
