@@ -3,7 +3,7 @@ import React from 'react';
 
 import type { IArtifact, IService } from '../api';
 import { Progress } from '../serveform/Progress';
-import { progressOf } from '../serveform/stages';
+import { NOTHING_DONE, progressOf } from '../serveform/stages';
 import { frameworkName, revisionWords } from '../ui/words';
 
 export interface IOverviewTabProps {
@@ -22,6 +22,7 @@ export function OverviewTab({ service, trans }: IOverviewTabProps): JSX.Element 
     [trans.__('Made'), new Date(service.created_at).toLocaleString()],
     [trans.__('Changed'), new Date(service.updated_at).toLocaleString()]
   ];
+  const progress = progressOf({ ...NOTHING_DONE, submitted: [], service });
   const isReady = service.state === 'Ready' && service.error === null;
   return (
     <div className="jp-KaleServe-overview">
@@ -35,8 +36,8 @@ export function OverviewTab({ service, trans }: IOverviewTabProps): JSX.Element 
       </dl>
       {!isReady && (
         <Progress
-          progress={progressOf({ submitted: [], service, error: null })}
-          sentence={service.next_step ?? ''}
+          progress={progress}
+          sentence={progress.error?.hint === service.next_step ? '' : (service.next_step ?? '')}
           trans={trans}
         />
       )}

@@ -2,6 +2,12 @@ import React, { useId } from 'react';
 
 import type { FieldName, INote } from './checks';
 
+/** What an input says of its notes. */
+export interface IDescribed {
+  'aria-describedby'?: string;
+  'aria-invalid'?: boolean;
+}
+
 export interface IFormRowProps {
   label: string;
   /** The row's notes are those of this field. */
@@ -9,14 +15,17 @@ export interface IFormRowProps {
   notes?: readonly INote[];
   /** A group (radio buttons) has its own legend and no single input to label. */
   isGroup?: boolean;
-  children: (id: string, describedBy: string | undefined) => React.ReactNode;
+  children: (id: string, described: IDescribed) => React.ReactNode;
 }
 
 /** A label, its input, and below it what is to be said about the input. */
 export function FormRow({ label, field, notes = [], isGroup, children }: IFormRowProps): JSX.Element {
   const id = useId();
   const own = notes.filter(note => field !== undefined && note.field === field);
-  const describedBy = own.length > 0 ? `${id}-notes` : undefined;
+  const described: IDescribed =
+    own.length > 0
+      ? { 'aria-describedby': `${id}-notes`, 'aria-invalid': own.some(note => note.severity === 'error') }
+      : {};
   return (
     <div
       className="jp-KaleServe-row"
@@ -33,7 +42,7 @@ export function FormRow({ label, field, notes = [], isGroup, children }: IFormRo
         </label>
       )}
       <div className="jp-KaleServe-control">
-        {children(id, describedBy)}
+        {children(id, described)}
         {own.length > 0 && <Notes id={`${id}-notes`} notes={own} />}
       </div>
     </div>

@@ -36,7 +36,7 @@ export function Progress({ progress, sentence, trans }: IProgressProps): JSX.Ele
             <span className="jp-KaleServe-number">
               {stage.seconds === null ? '' : showSeconds(stage.seconds)}
             </span>
-            {stage.state !== 'done' && stage.message && (
+            {stage.state !== 'done' && stage.message && stage.message !== progress.error?.message && (
               <span className="jp-KaleServe-hint jp-KaleServe-stageMessage">{stage.message}</span>
             )}
           </li>

@@ -1,5 +1,5 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import React from 'react';
+import React, { useLayoutEffect, useRef } from 'react';
 
 import type { IService } from '../api';
 import { frameworkName } from '../ui/words';
@@ -15,6 +15,7 @@ export interface IServeFormProps {
   services: readonly IService[];
   values: IServeValues;
   notes: readonly INote[];
+  canServe: boolean;
   onChange: (values: IServeValues) => void;
   onServe: () => void;
   onCancel: () => void;
@@ -23,12 +24,22 @@ export interface IServeFormProps {
 
 /** What is to be served, under which name; everything is filled in already. */
 export function ServeForm(props: IServeFormProps): JSX.Element {
-  const { offer, choice, services, values, notes, onChange, trans } = props;
+  const { offer, choice, services, values, notes, canServe, onChange, trans } = props;
+  const form = useRef<HTMLFormElement>(null);
+  useLayoutEffect(() => {
+    // The dialog has opened without it; after a refusal the keyboard belongs where something is to be mended.
+    // In the next frame: the dialog's body is drawn before it is attached, and what is not attached takes no focus.
+    const frame = requestAnimationFrame(() => {
+      const find = (selector: string) => form.current?.querySelector<HTMLElement>(selector);
+      (find('[aria-invalid="true"]') ?? find('select, input'))?.focus();
+    });
+    return () => cancelAnimationFrame(frame);
+  }, []);
   const set = (change: Partial<IServeValues>): void => onChange({ ...values, ...change });
-  const canServe = !notes.some(note => note.severity === 'error');
   const general = notes.filter(note => note.field === null);
   return (
     <form
+      ref={form}
       className="jp-KaleServe-form"
       aria-label={trans.__('Serve this model')}
       onSubmit={event => {
@@ -39,10 +50,10 @@ export function ServeForm(props: IServeFormProps): JSX.Element {
       }}
     >
       <FormRow label={trans.__('Model')} field="model" notes={notes}>
-        {(id, describedBy) => (
+        {(id, described) => (
           <select
             id={id}
-            aria-describedby={describedBy}
+            {...described}
             value={choice.key}
             onChange={event => {
               const next = offer.models.find(model => model.key === event.target.value);
@@ -83,10 +94,10 @@ export function ServeForm(props: IServeFormProps): JSX.Element {
       <SampleRow choice={choice} values={values} notes={notes} set={set} trans={trans} />
       {offer.transformers.length > 0 && (
         <FormRow label={trans.__('Transformer')} field="transformer" notes={notes}>
-          {(id, describedBy) => (
+          {(id, described) => (
             <select
               id={id}
-              aria-describedby={describedBy}
+              {...described}
               value={values.transformer}
               onChange={event => set({ transformer: event.target.value })}
             >
@@ -138,26 +149,26 @@ function NameAndVersion({
   return (
     <>
       <FormRow label={trans.__('Name')} field="name" notes={notes}>
-        {(id, describedBy) => (
+        {(id, described) => (
           <input
             id={id}
             type="text"
             spellCheck={false}
-            aria-describedby={describedBy}
+            {...described}
             value={values.name}
             onChange={event => set({ name: event.target.value })}
           />
         )}
       </FormRow>
       <FormRow label={trans.__('Version')} field="version" notes={notes}>
-        {(id, describedBy) => (
+        {(id, described) => (
           <>
             <input
               id={id}
               type="text"
               className="jp-KaleServe-short"
               spellCheck={false}
-              aria-describedby={describedBy}
+              {...described}
               value={values.version}
               onChange={event => set({ version: event.target.value })}
             />
@@ -210,12 +221,12 @@ function EndpointRow({
       )}
       {values.mode === 'new' ? (
         <FormRow label={trans.__('Endpoint name')} field="endpoint" notes={notes}>
-          {(id, describedBy) => (
+          {(id, described) => (
             <input
               id={id}
               type="text"
               spellCheck={false}
-              aria-describedby={describedBy}
+              {...described}
               value={values.endpoint}
               onChange={event => set({ endpoint: event.target.value })}
             />
@@ -223,10 +234,10 @@ function EndpointRow({
         </FormRow>
       ) : (
         <FormRow label={trans.__('Next revision of')} field="endpoint" notes={notes}>
-          {(id, describedBy) => (
+          {(id, described) => (
             <select
               id={id}
-              aria-describedby={describedBy}
+              {...described}
               value={values.existing}
               onChange={event => set({ existing: event.target.value })}
             >
@@ -264,12 +275,12 @@ function SampleRow({
   }
   return (
     <FormRow label={trans.__('Sample')} field="sample" notes={notes}>
-      {(id, describedBy) => (
+      {(id, described) => (
         <>
           <select
             id={id}
             className="jp-KaleServe-short"
-            aria-describedby={describedBy}
+            {...described}
             value={values.sample}
             onChange={event => set({ sample: event.target.value })}
           >

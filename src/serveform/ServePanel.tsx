@@ -1,15 +1,17 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useEffect, useRef, useState } from 'react';
 
-import type { IErrorBody, IFinding, INextVersion, IService } from '../api';
+import type { IErrorBody, INextVersion, IService } from '../api';
 import { errorBody } from '../ui/errorBody';
 import { ErrorNote } from '../ui/ErrorNote';
-import { localNotes, serverNotes } from './checks';
+import { isSame, localNotes, refusalNotes, serverNotes } from './checks';
+import type { INote } from './checks';
 import type { ServeFlow } from './flow';
+import { Notes } from './FormRow';
 import { proposedValues } from './offer';
 import type { IModelChoice, IOffer, IServeValues } from './offer';
 import { Progress } from './Progress';
-import { progressOf } from './stages';
+import { NOTHING_DONE, progressOf } from './stages';
 import type { IRun } from './stages';
 import { ServeForm } from './ServeForm';
 
@@ -25,8 +27,14 @@ type View =
   | { kind: 'looking' }
   | { kind: 'failed'; error: IErrorBody }
   | { kind: 'empty' }
-  | { kind: 'form'; offer: IOffer; values: IServeValues }
-  | { kind: 'serving'; offer: IOffer; values: IServeValues; run: IRun };
+  | { kind: 'form'; offer: IOffer; values: IServeValues; refusal: IRefusal | null }
+  | { kind: 'serving'; offer: IOffer; values: IServeValues };
+
+/** An attempt that was refused: what was asked for, and what was said of it. */
+interface IRefusal {
+  values: IServeValues;
+  notes: INote[];
+}
 
 /** From looking for models to a ready endpoint. */
 export function ServePanel({ flow, onDone, onCancel, trans }: IServePanelProps): JSX.Element {
@@ -94,9 +102,8 @@ export function ServePanel({ flow, onDone, onCancel, trans }: IServePanelProps):
           offer={view.offer}
           values={view.values}
           onChange={values => setView({ ...view, values })}
-          onServe={() =>
-            setView({ ...view, kind: 'serving', run: { submitted: null, service: null, error: null } })
-          }
+          refusal={view.refusal}
+          onServe={() => setView({ kind: 'serving', offer: view.offer, values: view.values })}
           onCancel={onCancel}
           trans={trans}
         />
@@ -107,12 +114,13 @@ export function ServePanel({ flow, onDone, onCancel, trans }: IServePanelProps):
           flow={flow}
           offer={view.offer}
           values={view.values}
-          onBack={service =>
+          onBack={(service, notes) =>
             setView({
               kind: 'form',
               offer: view.offer,
               // A failed endpoint is there all the same: the next attempt is its next revision.
-              values: service ? { ...view.values, mode: 'revision', existing: service.name } : view.values
+              values: service ? { ...view.values, mode: 'revision', existing: service.name } : view.values,
+              refusal: { values: view.values, notes }
             })
           }
           onDone={onDone}
@@ -125,7 +133,9 @@ export function ServePanel({ flow, onDone, onCancel, trans }: IServePanelProps):
 
 function firstView(offer: IOffer, flow: ServeFlow): View {
   const [first] = offer.models;
-  return first ? { kind: 'form', offer, values: proposedValues(first, flow.services) } : { kind: 'empty' };
+  return first
+    ? { kind: 'form', offer, values: proposedValues(first, flow.services), refusal: null }
+    : { kind: 'empty' };
 }
 
 function chosen(offer: IOffer, values: IServeValues): IModelChoice {
@@ -136,6 +146,7 @@ interface IFormStepProps {
   flow: ServeFlow;
   offer: IOffer;
   values: IServeValues;
+  refusal: IRefusal | null;
   onChange: (values: IServeValues) => void;
   onServe: () => void;
   onCancel: () => void;
@@ -144,29 +155,27 @@ interface IFormStepProps {
 
 /** The form with what the server's preflight says of it, asked anew when the typing pauses. */
 function FormStep(props: IFormStepProps): JSX.Element {
-  const { flow, offer, values, trans } = props;
-  const choice = useVersions(flow, chosen(offer, values), values, props.onChange);
-  const [findings, setFindings] = useState<IFinding[]>([]);
+  const { flow, offer, values, refusal, trans } = props;
+  const choice = useVersions(flow, chosen(offer, values), values, props.onChange, refusal === null);
+  const [said, setSaid] = useState<INote[]>([]);
   const local = localNotes(values, choice, flow.services, trans);
   const request = flow.request(values, choice, offer);
   const question = JSON.stringify(request);
   const isSubmitted = choice.artifact !== null;
   useEffect(() => {
     if (local.some(note => note.severity === 'error')) {
-      setFindings([]);
+      setSaid([]);
       return;
     }
     let isWanted = true;
     const timer = window.setTimeout(() => {
       flow.model.client.dryRun(request).then(
-        answer => isWanted && setFindings(answer.findings),
+        answer => isWanted && setSaid(serverNotes(answer.findings, isSubmitted)),
         reason => {
-          const { code, message, hint } = errorBody(reason);
           if (isWanted) {
             // Of a model that is still only in the kernel the server knows nothing; serving it will tell.
-            setFindings(
-              isSubmitted ? [{ code, severity: 'error', field: null, message, fix: hint ?? null }] : []
-            );
+            const notes = refusalNotes(errorBody(reason), values);
+            setSaid(notes.filter(note => isSubmitted || (note.field !== null && note.field !== 'model')));
           }
         }
       );
@@ -176,13 +185,20 @@ function FormStep(props: IFormStepProps): JSX.Element {
       window.clearTimeout(timer);
     };
   }, [flow, question]);
+  const notes = [...local, ...said];
+  // A refusal is told until its field changes, but the same may be tried again: the kernel may have changed.
+  const refused = (refusal?.notes ?? []).filter(
+    note =>
+      isSame(note.field, values, refusal?.values ?? values) && !said.some(one => one.message === note.message)
+  );
   return (
     <ServeForm
       offer={offer}
       choice={choice}
       services={flow.services}
       values={values}
-      notes={[...local, ...serverNotes(findings, isSubmitted)]}
+      notes={[...refused, ...notes]}
+      canServe={!notes.some(note => note.severity === 'error')}
       onChange={props.onChange}
       onServe={props.onServe}
       onCancel={props.onCancel}
@@ -199,11 +215,13 @@ function useVersions(
   flow: ServeFlow,
   choice: IModelChoice,
   values: IServeValues,
-  onChange: (values: IServeValues) => void
+  onChange: (values: IServeValues) => void,
+  /** Whether the version is our proposal; after an attempt it may be the one that was submitted. */
+  isProposed: boolean
 ): IModelChoice {
   const [found, setFound] = useState<INextVersion | null>(null);
   const name = values.name.trim();
-  const latest = useRef({ values, onChange, proposed: choice.version });
+  const latest = useRef({ values, onChange, proposed: isProposed ? choice.version : null });
   latest.current.values = values;
   latest.current.onChange = onChange;
   useEffect(() => {
@@ -223,7 +241,9 @@ function useVersions(
           if (now.version === proposed && now.version !== answer.next) {
             latest.current.onChange({ ...now, version: answer.next });
           }
-          latest.current.proposed = answer.next;
+          if (proposed !== null) {
+            latest.current.proposed = answer.next;
+          }
         },
         // The kernel's proposal stands; submitting says what is wrong with it.
         () => undefined
@@ -241,7 +261,8 @@ interface IServingStepProps {
   flow: ServeFlow;
   offer: IOffer;
   values: IServeValues;
-  onBack: (service: IService | null) => void;
+  /** Back to the form, with the endpoint that there is now and with what was said against the attempt. */
+  onBack: (service: IService | null, notes: INote[]) => void;
   onDone: (service: IService) => void;
   onCancel: () => void;
   trans: TranslationBundle;
@@ -249,7 +270,7 @@ interface IServingStepProps {
 
 function ServingStep(props: IServingStepProps): JSX.Element {
   const { flow, offer, values, trans } = props;
-  const [run, setRun] = useState<IRun>({ submitted: null, service: null, error: null });
+  const [run, setRun] = useState<IRun>(NOTHING_DONE);
   useEffect(() => {
     let isWanted = true;
     let unwatch = (): void => undefined;
@@ -276,6 +297,13 @@ function ServingStep(props: IServingStepProps): JSX.Element {
   }, []);
   const progress = progressOf(run);
   const { service } = run;
+  const refusals = run.error === null ? [] : refusalNotes(run.error, values);
+  useEffect(() => {
+    // What a field can mend is said at the field.
+    if (refusals.some(note => note.field !== null)) {
+      props.onBack(null, refusals);
+    }
+  }, [run.error]);
   useEffect(() => {
     if (progress.state === 'ready' && service) {
       props.onDone(service);
@@ -284,6 +312,7 @@ function ServingStep(props: IServingStepProps): JSX.Element {
   return (
     <div className="jp-KaleServe-form">
       <Progress progress={progress} sentence={sentence(run, progress.state, trans)} trans={trans} />
+      <Notes notes={serverNotes(run.findings, true).filter(note => note.severity !== 'error')} />
       <div className="jp-KaleServe-buttons">
         <button type="button" className="jp-KaleServe-button" onClick={props.onCancel}>
           {trans.__('Close')}
@@ -298,7 +327,7 @@ function ServingStep(props: IServingStepProps): JSX.Element {
             <button
               type="button"
               className="jp-KaleServe-button jp-mod-accept"
-              onClick={() => props.onBack(service)}
+              onClick={() => props.onBack(service, [])}
             >
               {trans.__('Back to the form')}
             </button>

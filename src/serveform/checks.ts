@@ -1,8 +1,8 @@
 /** What can be said of the form's values before anything is sent. Pure. */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import type { IFinding, IService } from '../api';
-import { endpointName, LONGEST_NAME } from './offer';
+import type { IErrorBody, IFinding, IService } from '../api';
+import { endpointName, LONGEST_NAME, targetName } from './offer';
 import type { IModelChoice, IServeValues } from './offer';
 
 export type FieldName = 'model' | 'name' | 'version' | 'endpoint' | 'sample' | 'transformer';
@@ -81,13 +81,60 @@ export function localNotes(
 /** The server's findings beside the fields they belong to; what we have said ourselves is not said twice. */
 export function serverNotes(findings: readonly IFinding[], isSubmitted: boolean): INote[] {
   return findings
-    .map(finding => ({
-      field: fieldOf(finding.field),
-      severity: severityOf(finding.severity),
-      message: finding.message,
-      fix: finding.fix
-    }))
+    .map(noteOf)
     .filter(note => isSubmitted || note.field !== 'model' || note.severity !== 'error');
+}
+
+/** Why serving was refused, beside the fields that can mend it; a note's field is null where none can. */
+export function refusalNotes(error: IErrorBody, values: IServeValues): INote[] {
+  const findings = error.details?.['findings'];
+  const errors = Array.isArray(findings)
+    ? (findings as unknown as IFinding[]).filter(finding => finding.severity === 'error')
+    : [];
+  if (errors.length > 0) {
+    return errors.map(noteOf);
+  }
+  const { message, hint } = error;
+  return [{ field: fieldOfCode(error, values), severity: 'error', message, fix: hint ?? null }];
+}
+
+/** Whether the field still holds what it held then. */
+export function isSame(field: FieldName | null, now: IServeValues, then: IServeValues): boolean {
+  switch (field) {
+    case null:
+      return true;
+    case 'endpoint':
+      return targetName(now) === targetName(then) && now.mode === then.mode;
+    default:
+      return now[field] === then[field];
+  }
+}
+
+function noteOf(finding: IFinding): INote {
+  return {
+    field: fieldOf(finding.field),
+    severity: severityOf(finding.severity),
+    message: finding.message,
+    fix: finding.fix
+  };
+}
+
+function fieldOfCode(error: IErrorBody, values: IServeValues): FieldName | null {
+  switch (error.code) {
+    case 'VersionExists':
+      return 'version';
+    case 'NameTaken':
+      return 'endpoint';
+    case 'InvalidName':
+      return error.subject === targetName(values) ? 'endpoint' : 'name';
+    case 'InvalidSignature':
+      return 'sample';
+    case 'UnsupportedModel':
+    case 'SaveFailed':
+      return 'model';
+    default:
+      return null;
+  }
 }
 
 function fieldOf(field: string | null): FieldName | null {

@@ -6,6 +6,7 @@ import type { IKaleServeModel } from '../tokens';
 import { errorBody } from '../ui/errorBody';
 import { offerOfArtifact, offerOfFindings, targetName } from './offer';
 import type { IModelChoice, IOffer, IServeValues, ITransformerChoice } from './offer';
+import { NOTHING_DONE } from './stages';
 import type { IRun } from './stages';
 
 export const NAMESPACE = 'default';
@@ -68,13 +69,15 @@ export class ServeFlow {
     offer: IOffer,
     report: (run: IRun) => void
   ): Promise<IService | null> {
-    let submitted: IRun['submitted'] = null;
+    let run = NOTHING_DONE;
+    const go = (change: Partial<IRun>): void => {
+      run = { ...run, ...change };
+      report(run);
+    };
     try {
       const request = this.request(values, choice, offer);
-      report({ submitted: choice.variable === null ? [] : null, service: null, error: null });
-      submitted = [];
       if (choice.variable !== null && this.source.kind === 'kernel') {
-        submitted = null;
+        go({});
         const transformer = offer.transformers.find(item => item.key === values.transformer);
         const done = await this.source.kernel.submit({
           variable: choice.variable,
@@ -83,16 +86,19 @@ export class ServeFlow {
           sample: values.sample || null,
           transformer: transformer?.id === null ? transformer.variable : null
         });
-        submitted = done.stages;
         request.model = done.artifact.id;
         request.transformer = done.transformer?.id ?? request.transformer;
-        report({ submitted, service: null, error: null });
+        go({ submitted: done.stages });
+        // Before, the server could say nothing of a model that it did not have.
+        go({ findings: (await this.model.client.dryRun(request)).findings });
+      } else {
+        go({ submitted: [] });
       }
       const service = await this.model.serve(request);
-      report({ submitted, service, error: null });
+      go({ service });
       return service;
     } catch (reason) {
-      report({ submitted, service: null, error: errorBody(reason) });
+      go({ error: errorBody(reason) });
       return null;
     }
   }

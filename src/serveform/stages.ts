@@ -1,16 +1,20 @@
 /** The stages from the notebook to a ready endpoint, as one list. Pure. */
-import type { IErrorBody, IService, IStage } from '../api';
+import type { IErrorBody, IFinding, IService, IStage } from '../api';
 
 export const STAGES = ['package', 'store', 'create', 'load', 'predict', 'ready'] as const;
 
 export interface IRun {
   /** Times of the stages that the kernel did; null until it has answered, empty for a stored artifact. */
   submitted: { name: string; seconds: number }[] | null;
+  /** What the server's preflight says of a model that was only in the kernel before. */
+  findings: IFinding[];
   /** The endpoint as last seen; null until it has been asked for. */
   service: IService | null;
   /** Why it ended before there was an endpoint. */
   error: IErrorBody | null;
 }
+
+export const NOTHING_DONE: IRun = { submitted: null, findings: [], service: null, error: null };
 
 export interface IProgress {
   stages: IStage[];
