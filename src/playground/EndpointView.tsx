@@ -9,7 +9,7 @@ import type { IKaleServeModel } from '../tokens';
 import { StateMark } from '../ui/StateMark';
 import { Tabs } from '../ui/Tabs';
 import { useSignal } from '../ui/useSignal';
-import { stateWord } from '../ui/words';
+import { frameworkName, revisionWords, stateWord } from '../ui/words';
 import type { ICall } from './calls';
 import { ConsumeTab } from './ConsumeTab';
 import { initialInput, requestOf } from './input';
@@ -105,26 +105,36 @@ function Endpoint({ model, service, trans }: IEndpointProps): JSX.Element {
 }
 
 function Head({ service, trans }: { service: IService; trans: TranslationBundle }): JSX.Element {
-  const runtime = [service.protocol, service.model?.framework, runtimeWords(service.runtime, trans)];
+  const framework = service.model?.framework;
+  const runtime = [
+    service.protocol,
+    framework && frameworkName(framework),
+    runtimeWords(service.runtime, trans)
+  ];
   return (
     <div className="jp-KaleServe-endpointHead">
       <h2>{service.name}</h2>
       <span className="jp-KaleServe-chip" role="status" data-state={service.state}>
         <StateMark state={service.state} /> {stateWord(service.state, trans)}
       </span>
+      <span className="jp-KaleServe-chip">{revisionWords(service, trans)}</span>
       <span className="jp-KaleServe-chip">
         {service.target === 'local' ? trans.__('this machine') : service.target}
       </span>
       <span className="jp-KaleServe-chip">{runtime.filter(Boolean).join(' · ')}</span>
-      <code className="jp-KaleServe-url">{service.url}</code>
-      <button
-        type="button"
-        className="jp-KaleServe-button"
-        aria-label={trans.__('Copy the URL')}
-        onClick={() => Clipboard.copyToSystem(service.url)}
-      >
-        {trans.__('Copy')}
-      </button>
+      <span className="jp-KaleServe-address">
+        <code className="jp-KaleServe-url" title={service.url}>
+          {service.url}
+        </code>
+        <button
+          type="button"
+          className="jp-KaleServe-button"
+          aria-label={trans.__('Copy the URL')}
+          onClick={() => Clipboard.copyToSystem(service.url)}
+        >
+          {trans.__('Copy')}
+        </button>
+      </span>
     </div>
   );
 }

@@ -75,7 +75,7 @@ export function History(props: IHistoryProps): JSX.Element {
                   title={trans.__('Send the same request again')}
                   onClick={() => props.onReplay(call)}
                 >
-                  ↻ {trans.__('replay')}
+                  <span aria-hidden="true">↻</span>
                 </button>
               </td>
             </tr>

@@ -57,7 +57,7 @@ function SearchBox({ model, trans }: IPanelProps): JSX.Element {
       type="search"
       className="jp-KaleServe-input"
       aria-label={trans.__('Search artifacts')}
-      placeholder={trans.__('Name, tag, framework…')}
+      placeholder={trans.__('Search…')}
       value={text}
       onChange={event => {
         const value = event.currentTarget.value;

@@ -15,7 +15,10 @@ import { ModelsSection } from './ModelsSection';
 import type { IMenuEntry, IPanelProps } from './panelprops';
 import { ServingSection, underWay } from './ServingSection';
 
-const SHARES = [5, 5, 2, 4];
+/** What each section gets at least, in pixels, where all are open: it may not have its content yet. */
+const LEAST = [120, 160, 72, 220];
+/** A section longer than this scrolls before it takes room from the others. */
+const MOST = 360;
 
 /** The list to glance at: endpoints, models, what is being served now, lineage of the selection. */
 export class KaleServeSidebar extends SidePanel {
@@ -126,10 +129,13 @@ export class KaleServeSidebar extends SidePanel {
     }
   }
 
-  /** Give the open sections room by what they mostly hold: lists need it, a line of stages does not. */
+  /** Give the open sections room by what they hold. */
   private _share(): void {
-    const open = this._accordion.widgets.map((section, index) => (section.isHidden ? 0 : SHARES[index]));
-    this._accordion.setRelativeSizes(open);
+    const sizes = this._accordion.widgets.map((section, index) => {
+      const height = [...section.node.children].reduce((sum, child) => sum + child.clientHeight, 0);
+      return section.isHidden ? 0 : Math.max(LEAST[index], Math.min(MOST, height));
+    });
+    this._accordion.setRelativeSizes(sizes);
   }
 
   private _addSection(label: string, element: JSX.Element): Widget {
