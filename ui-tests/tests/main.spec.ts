@@ -50,6 +50,16 @@ test('from the quickstart to a prediction that equals the notebook’s own', asy
   );
   // The numbers came over the wire as JSON, which keeps every bit of a double.
   expect(answer).toEqual(own);
+
+  // A glance at the side bar: the endpoint is fine, its model and what it came from are there.
+  await page.evaluate(async () => {
+    await window.jupyterapp.commands.execute('kale-serve:show-sidebar');
+  });
+  const sidebar = page.locator('#kale-serve-sidebar');
+  await expect(sidebar.locator('.jp-KaleServe-item', { hasText: name })).toContainText('Ready');
+  await sidebar.getByRole('button', { name: /^random-forest-classifier/ }).first().click();
+  await expect(sidebar.getByRole('tree', { name: /Lineage of/ }).getByRole('treeitem', { name: new RegExp(`${name} .*endpoint`) })).toBeAttached();
+  await look(page, 'sidebar', '#kale-serve-sidebar');
 });
 
 /** Each output's elements by name, from either protocol. */
