@@ -82,10 +82,7 @@ def submission(body: Mapping[str, Any], data_dir: Path) -> Submission:
         created_at=0,
         description=text(body, "description"),
         author=text(body, "author"),
-        tags={
-            str(key): value if isinstance(value, str) else str(value)
-            for key, value in mapping(body, "tags").items()
-        },
+        tags=tags(body),
         framework=text(body, "framework"),
         class_name=text(body, "class_name"),
         method=text(body, "method"),
@@ -101,6 +98,19 @@ def signature(body: Mapping[str, Any]) -> dict[str, Any] | None:
     """The signature, checked now rather than when it is served; raises `InvalidSignature`."""
     found = mapping(body, "signature")
     return Signature.from_json(found).to_json() if found else None
+
+
+def tags(body: Mapping[str, Any]) -> dict[str, str]:
+    """The tags, each value as a text of at most 10,000 characters; raises `InvalidRequest`."""
+    found: dict[str, str] = {}
+    for key, value in mapping(body, "tags").items():
+        if not isinstance(value, str | int | float | None):
+            raise _bad(f"tags.{str(key)[:100]}", "must be a text or a number", value)
+        shown = value if isinstance(value, str) else "" if value is None else str(value)
+        if len(key) > MAX_TEXT or len(shown) > MAX_TEXT:
+            raise _bad(f"tags.{str(key)[:100]}", f"is longer than {MAX_TEXT} characters", shown)
+        found[str(key)] = shown
+    return found
 
 
 def artifact_name(name: str) -> str:

@@ -151,6 +151,8 @@ def test_a_field_that_cannot_be_meant_is_refused_by_name(daemon):
         {"executable": "yes"},
         {"description": "x" * 10_001},
         {"signature": {"layout": "nonsense"}},
+        {"tags": {"stage": {"a": 1}}},
+        {"tags": {"note": "x" * 10_001}},
         {"session": {"kind": "other"}},
     ]:
         body = {"type": "kale.Model", "name": "iris", "staging": daemon.staged()} | change
