@@ -19,6 +19,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# Only a conftest at the top may name plugins: the fixtures of tests/jupyter.
+pytest_plugins = ["pytest_jupyter.jupyter_server"]
+
 NONCE = "KALE_SERVE_TEST_NONCE"
 
 
