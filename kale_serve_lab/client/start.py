@@ -23,7 +23,7 @@ from typing import Any
 
 from kale_serve_lab import paths
 from kale_serve_lab.client import answers
-from kale_serve_lab.client.sync import UnixConnection
+from kale_serve_lab.client.connection import UnixConnection
 from kale_serve_lab.client.version import PROTOCOL, is_older, own_version
 from kale_serve_lab.errors import (
     DaemonMissingDependency,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import socket
 import time
 from collections.abc import Generator
 from contextlib import closing
@@ -13,32 +11,13 @@ from typing import Any
 
 from kale_serve_lab import paths
 from kale_serve_lab.client import answers
+from kale_serve_lab.client.connection import UnixConnection
 from kale_serve_lab.errors import DaemonUnavailable
 
 # The daemon sends a heartbeat every 15 s.
 _SILENCE_SECONDS = 45
 _NOT_THERE = (FileNotFoundError, ConnectionRefusedError)
 _GONE = (ConnectionResetError, BrokenPipeError, http.client.RemoteDisconnected)
-
-
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: str | os.PathLike[str], timeout: float | None) -> None:
-        super().__init__("localhost", timeout=timeout)
-        # http.client forgets its own once an answer says that the connection ends with it.
-        self.socket: socket.socket | None = None
-        self._path = os.fspath(path)
-
-    def connect(self) -> None:
-        """Raises `FileNotFoundError` or `ConnectionRefusedError` where nobody listens."""
-        self.socket = self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self.sock.settimeout(self.timeout)
-            self.sock.connect(self._path)
-        except BaseException:
-            self.sock.close()
-            raise
 
 
 class Client:

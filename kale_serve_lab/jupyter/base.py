@@ -15,7 +15,7 @@ from kale_serve_lab.client.version import own_version
 from kale_serve_lab.errors import Forbidden, InvalidRequest, KaleServeError, NotFound, Unauthorized
 
 if TYPE_CHECKING:
-    from kale_serve_lab.jupyter.app import KaleServeApp
+    from kale_serve_lab.jupyter.shared import Shared
 
 AUTH_RESOURCE = "kale-serve"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -42,9 +42,9 @@ class KaleHandler(ExtensionHandlerMixin, APIHandler):
     auth_resource = AUTH_RESOURCE
 
     @property
-    def kale(self) -> KaleServeApp:
+    def kale(self) -> Shared:
         """The extension, with what the handlers ask."""
-        app: KaleServeApp = self.settings["kale_serve_lab"]
+        app: Shared = self.settings["kale_serve_lab"]
         return app
 
     async def prepare(self) -> None:  # type: ignore[override]

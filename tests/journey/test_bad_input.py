@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 import kale_serve_lab as ksl
 from kale_serve_lab import paths
-from kale_serve_lab.client.sync import UnixConnection
+from kale_serve_lab.client.connection import UnixConnection
 
 ROWS = np.random.default_rng(0).random((20, 3))
 FRAME = pd.DataFrame(ROWS, columns=["age", "size", "weight"])
@@ -85,7 +85,8 @@ def test_a_model_that_does_not_come_up(audit, breaking, kind, code, words):
     error = audit.refused(code, ksl.serve, made, name="broken", serve_config=config)
     assert words in error.message
     assert error.subject == "broken"
-    if kind != "CannotPredict":
+    # On a busy machine five seconds may end while scikit-learn is still imported: then nothing has been said yet.
+    if kind not in ("CannotPredict", "Hangs"):
         assert any("about to" in line for line in error.details["log_tail"])
     # What failed is named and its processes are gone; it can be asked, tried again and deleted.
     service = audit.services()["broken"]
