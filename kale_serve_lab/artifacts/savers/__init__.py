@@ -64,7 +64,8 @@ def saver(framework: str) -> Saver:
 
 def module_of(cls: type) -> str:
     """A class's module; a metaclass of the user's is not asked."""
-    found = type.__getattribute__(cls, "__dict__").get("__module__")
+    # By type's own descriptor: a class written in C (numpy's ndarray) has no such entry in its dict.
+    found = type.__dict__["__module__"].__get__(cls)
     return found if isinstance(found, str) else ""
 
 
