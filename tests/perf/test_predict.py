@@ -211,5 +211,5 @@ def test_import_time_and_memory():
         ]
         best[statement] = [min(run[0] for run in runs), min(run[1] for run in runs)]
         print(f"  {statement:<38}{best[statement][0]:>8.1f} ms{best[statement][1]:>8.1f} MiB")
-    assert best["import kale_serve_lab"][0] < 100
-    assert best["from kale_serve_lab import Endpoint"][1] < 15
+    assert best["import kale_serve_lab"][0] < best["import numpy"][0]
+    assert best["from kale_serve_lab import Endpoint"][1] < best["import numpy"][1]
