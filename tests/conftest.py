@@ -11,10 +11,13 @@ import shutil
 import signal
 import socket
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from kale_serve_lab.artifacts import dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +58,14 @@ def stop_daemon(runtime: Path) -> None:
         connection.close()
 
 
+def wait_until_none_with(nonce: str, seconds: float) -> dict[int, str]:
+    """Wait until no process carries the nonce, also of those that only now start; those that are left after the time."""
+    deadline = time.monotonic() + seconds
+    while (left := processes_with(nonce)) and (remaining := deadline - time.monotonic()) > 0:
+        wait_for_exit(list(left), remaining)
+    return left
+
+
 def wait_for_exit(pids: list[int], seconds: float) -> None:
     """Wait until all these processes have ended, or the time is over."""
     fds = []
@@ -74,6 +85,12 @@ def wait_for_exit(pids: list[int], seconds: float) -> None:
             left.discard(fd)
     for fd in fds:
         os.close(fd)
+
+
+@pytest.fixture(autouse=True)
+def own_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test has made is not found by the next one, as it would be in one notebook."""
+    monkeypatch.setattr(dataset, "_made", [])
 
 
 @pytest.fixture
@@ -101,8 +118,7 @@ def private_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv(NONCE, nonce)
     yield folder
     stop_daemon(folder / "run")
-    wait_for_exit(list(processes_with(nonce)), 15)
-    left = processes_with(nonce)
+    left = wait_until_none_with(nonce, 30)
     for pid in left:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

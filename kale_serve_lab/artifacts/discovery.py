@@ -127,11 +127,11 @@ def signature_by(model: Any, given: Any, label: str | None) -> Signature:
     return capture.with_outputs(signature, model, data) if rows else signature
 
 
-def training_datasets(model: Any) -> list[int]:
-    """The ids of this session's submitted datasets that fit the model: inputs of its training."""
+def training_datasets(model: Any) -> list[Dataset]:
+    """The submitted datasets of the session that fit the model: inputs of its training."""
     count, names = features.expected(model)
     return [
-        dataset.id
+        dataset
         for dataset in made_in_this_session()
         if dataset.id is not None and count is not None and _fit(dataset.features, count, names) is not None
     ]

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from kale_serve_lab.artifacts import capture, discovery, features, savers
 from kale_serve_lab.artifacts.environment import environment
-from kale_serve_lab.artifacts.submission import Submission, kebab, staging, write_about
+from kale_serve_lab.artifacts.submission import Submission, kebab, recorded_as, staging, write_about
 from kale_serve_lab.errors import InvalidRequest, UnsupportedModel
 from kale_serve_lab.inference.signature import Signature
 
@@ -104,7 +104,11 @@ class Model:
                     environment=environment(saved.packages),
                     executable=saved.executable,
                     properties={"format": saved.format, "module": type(model).__module__},
-                    inputs=discovery.training_datasets(model),
+                    inputs=[
+                        dataset.id
+                        for dataset in discovery.training_datasets(model)
+                        if dataset.id is not None and recorded_as(dataset.id, dataset.uri)
+                    ],
                 )
             )
             submission.seconds["package"] = time.perf_counter() - began

@@ -18,7 +18,7 @@ from kale_serve_lab import paths
 from kale_serve_lab.artifacts.pickles import unpicklable
 from kale_serve_lab.artifacts.session import session
 from kale_serve_lab.client import Client
-from kale_serve_lab.errors import KaleServeError, SaveFailed, StoreFull
+from kale_serve_lab.errors import ArtifactNotFound, KaleServeError, SaveFailed, StoreFull
 
 # Moving and hashing what was staged takes as long as its bytes do.
 _STORE_SECONDS = 3600
@@ -42,6 +42,15 @@ class Submission:
                 "The daemon recorded the artifact but did not say as what.", subject=body.get("name")
             )
         return recorded
+
+
+def recorded_as(artifact_id: int, uri: str | None) -> bool:
+    """Whether this artifact is still recorded under its id: it may be deleted by now, or of another data directory."""
+    try:
+        found = Client().request("GET", f"/api/artifacts/{artifact_id}")
+    except ArtifactNotFound:
+        return False
+    return isinstance(found, dict) and found.get("uri") == uri
 
 
 @contextmanager

@@ -44,10 +44,11 @@ class ParkedPool:
         self._parked: dict[ParkedKey, _Interpreter] = {}
         self._statuses: dict[int, asyncio.Future[int]] = {}
         self._loop = asyncio.get_running_loop()
+        self._closed = False
 
     def park(self, key: ParkedKey) -> None:
         """Have an interpreter for the next server; it is of use when its imports are done."""
-        if key in self._parked:
+        if key in self._parked or self._closed:
             return
         python, framework = key
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -107,7 +108,8 @@ class ParkedPool:
         return None
 
     def close(self) -> None:
-        """Their servers go on."""
+        """Their servers go on. Nothing is parked any more: a service that is only now ready would leave it behind."""
+        self._closed = True
         for key, interpreter in list(self._parked.items()):
             self._drop(key, interpreter)
 
