@@ -62,11 +62,12 @@ class Locked(LogisticRegression):
 
 
 def test_a_dataset_of_another_data_directory_is_not_taken_for_the_input(home, monkeypatch):
-    Dataset(FRAME, TARGET, name="cancer").submit_artifact()
+    dataset = Dataset(FRAME, TARGET, name="cancer").submit_artifact()
     monkeypatch.setenv("KALE_SERVE_DATA_DIR", str(home / "other"))
     model = Model(fitted(), name="m", signature=FRAME).submit_artifact()
     lineage = Client().request("GET", f"/api/artifacts/{model.id}/lineage")
     assert {node["type"] for node in lineage["nodes"] if node["kind"] == "artifact"} == {"kale.Model"}
+    assert dataset.id == 1
 
 
 def test_what_cannot_be_served_is_refused_and_leaves_nothing(home):
