@@ -30,6 +30,10 @@ PEERS: dict[str, tuple[str, ...]] = {
     "pmml": (*KERNEL, "scikit-learn", "pandas", "sklearn2pmml", "jpmml-evaluator[jpype]"),
     "mlflow": (*KERNEL, "mlflow>=3,<4", "scikit-learn"),
     "kserve": ("kserve==0.21.0", "numpy"),
+    # Its workers die on start with a newer uvloop.
+    "mlserver": ("mlserver==1.7.1", "mlserver-sklearn==1.7.1", "uvloop<0.22"),
+    # numpy and pyyaml it needs and does not declare.
+    "torchserve": ("pip:torch==2.13.0", "torchserve==0.12.0", "numpy", "pyyaml"),
     "tritonclient": ("tritonclient[http,grpc]", "numpy"),
     "schemathesis": ("schemathesis>=4,<5",),
 }
