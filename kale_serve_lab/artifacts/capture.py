@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from kale_serve_lab.artifacts import features, kinds
+from kale_serve_lab.artifacts import features, kinds, savers
 from kale_serve_lab.errors import InvalidSignature, KaleServeError
 from kale_serve_lab.inference import dtypes
 from kale_serve_lab.inference.signature import Signature, TensorSpec
@@ -105,20 +105,13 @@ def with_outputs(signature: Signature, model: Any, data: Any) -> Signature:
     sample = head(data)
     classes = features.classes(model)
     outputs: list[TensorSpec] = []
-    for method in ("predict", "predict_proba", "decision_function"):
+    for method, call in savers.methods(model).items():
         if method == "decision_function" and len(outputs) > 1:
             break
         try:
-            call = getattr(model, method, None)
-        except Exception:
-            call = None
-        if not callable(call):
-            continue
-        try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                given = features.booster_input(model, sample)
-                specs = _outputs(method, call(given), classes, features.classes_of_each(model))
+                specs = _outputs(method, call(sample), classes, features.classes_of_each(model))
         except KaleServeError:
             raise
         except Exception as error:

@@ -42,16 +42,6 @@ def estimator_type(model: Any) -> str | None:
     return None
 
 
-def booster_input(model: Any, rows: Any) -> Any:
-    """The rows as the model's `predict` takes them: an XGBoost booster wants its own matrix."""
-    if not derives_from(model, "xgboost", "Booster"):
-        return rows
-    import xgboost
-
-    names = None if hasattr(rows, "columns") else model.feature_names
-    return xgboost.DMatrix(rows, feature_names=names, enable_categorical=True)
-
-
 def _labels(found: Any) -> tuple[Any, ...] | None:
     if found is None or getattr(found, "ndim", 1) != 1 or isinstance(found, str):
         return None

@@ -65,8 +65,8 @@ def test_what_cannot_predict_is_told_apart(model, says):
 
 
 def test_there_is_no_saver_for_what_is_not_known():
-    with pytest.raises(UnsupportedModel, match="torch"):
-        savers.saver("torch")
+    with pytest.raises(UnsupportedModel, match="caffe"):
+        savers.saver("caffe")
 
 
 def test_what_the_notebook_defined_is_stored_by_value(tmp_path):

@@ -1,15 +1,44 @@
-"""From a fitted model to files: one module a framework, chosen by the first class in the model's MRO that one knows."""
+"""From a model to files: one module a format, chosen by the first class in the model's MRO that one knows."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from kale_serve_lab.errors import UnsupportedModel
 
-FRAMEWORKS = ("sklearn", "xgboost", "lightgbm")
+if TYPE_CHECKING:
+    from kale_serve_lab.inference.signature import Signature
+
+# KServe's names of the model formats, and the modules of this package.
+FRAMEWORKS = (
+    "sklearn",
+    "xgboost",
+    "lightgbm",
+    "pytorch",
+    "tensorflow",
+    "onnx",
+    "pmml",
+    "mlflow",
+    "python",
+)
+
+# Whose classes are whose. PMML and MLflow have none of their own here: the one is asked for, the other is a folder.
+_BY_PACKAGE = {
+    "sklearn": "sklearn",
+    "xgboost": "xgboost",
+    "lightgbm": "lightgbm",
+    "torch": "pytorch",
+    "tensorflow": "tensorflow",
+    "keras": "tensorflow",
+    "tf_keras": "tensorflow",
+    "onnx": "onnx",
+}
+_METHODS = ("predict", "predict_proba", "decision_function")
 
 
 @dataclass(frozen=True)
@@ -23,10 +52,17 @@ class Saved:
 
 
 class Saver(Protocol):
-    """A module of this package."""
+    """A module of this package.
+
+    It may also define `methods(obj) -> dict`: what `methods` below gives for an object whose own attributes are not its
+    methods (a module that is called, a booster with a matrix class of its own).
+    """
 
     PACKAGE: str
     """The top-level module whose classes it knows."""
+
+    FORMATS: tuple[str, ...]
+    """The `Saved.format`s that may be asked for."""
 
     def matches(self, obj: Any) -> bool:
         """By the names in the MRO alone: the framework is not imported."""
@@ -34,25 +70,29 @@ class Saver(Protocol):
     def problem(self, obj: Any) -> str | None:
         """Why it cannot be served (not fitted, cannot predict), as a sentence that goes on after the class's name."""
 
-    def save(self, obj: Any, folder: Path) -> Saved:
-        """Writes the model. Raises whatever the framework raises."""
+    def save(
+        self, obj: Any, folder: Path, signature: Signature | None = None, wanted: str | None = None
+    ) -> Saved:
+        """Writes the model, in the form `wanted` (one of FORMATS) where one is. Raises whatever the framework raises."""
 
 
 def framework_of(obj: Any) -> str | None:
-    """The framework that saves the object, None where there is none. Never raises and runs no code of the object's.
+    """The format that saves the object, None where there is none. Never raises and runs no code of the object's.
 
-    The first class of the MRO decides: an XGBClassifier is XGBoost's though it derives from scikit-learn's classes, and a
-    Pipeline that holds one is scikit-learn's.
+    The first class of the MRO that a framework has decides: an XGBClassifier is XGBoost's though it derives from scikit-learn's
+    classes, and a Pipeline that holds one is scikit-learn's. Last, whatever defines `predict` is a Python object.
     """
     for cls in type(obj).__mro__:
-        package = module_of(cls).partition(".")[0]
-        if package in FRAMEWORKS:
-            return package if saver(package).matches(obj) else None
-    return None
+        framework = _BY_PACKAGE.get(module_of(cls).partition(".")[0])
+        if framework is not None:
+            if saver(framework).matches(obj):
+                return framework
+            break
+    return "python" if saver("python").matches(obj) else None
 
 
 def saver(framework: str) -> Saver:
-    """The framework's saver. Raises `UnsupportedModel` for one that there is none for."""
+    """The format's saver. Raises `UnsupportedModel` for one that there is none for."""
     if framework not in FRAMEWORKS:
         raise UnsupportedModel(
             f"There is no saver for {framework!r} models.",
@@ -60,6 +100,24 @@ def saver(framework: str) -> Saver:
             hint=f"Supported are {', '.join(FRAMEWORKS)}; a model's files can be given as artifact_uri.",
         )
     return cast("Saver", importlib.import_module(f"kale_serve_lab.artifacts.savers.{framework}"))
+
+
+def methods(obj: Any, framework: str | None = None) -> Mapping[str, Callable[[Any], Any]]:
+    """The object's own prediction methods by name, `predict` first; each takes what the loaded model's would.
+
+    So its answers are what the served model's are compared with.
+    """
+    framework = framework or framework_of(obj)
+    own = None if framework is None else getattr(saver(framework), "methods", None)
+    if own is not None:
+        return cast("Mapping[str, Callable[[Any], Any]]", own(obj))
+    found = {}
+    for name in _METHODS:
+        # A property may ask an unfitted or foreign step, and fail.
+        with contextlib.suppress(Exception):
+            if callable(method := getattr(obj, name, None)):
+                found[name] = method
+    return found
 
 
 def module_of(cls: type) -> str:

@@ -7,9 +7,11 @@ from typing import Any
 
 from kale_serve_lab.artifacts import savers
 from kale_serve_lab.artifacts.savers import Saved
+from kale_serve_lab.inference.signature import Signature
 
 PACKAGE = "lightgbm"
 FILE = "model.bst"
+FORMATS = ("bst",)
 
 
 def matches(obj: Any) -> bool:
@@ -24,7 +26,7 @@ def problem(obj: Any) -> str | None:
     return None if obj.num_trees() else "has no trees yet"
 
 
-def save(obj: Any, folder: Path) -> Saved:
+def save(obj: Any, folder: Path, signature: Signature | None = None, wanted: str | None = None) -> Saved:  # noqa: ARG001
     """The scikit-learn class's labels lie in kale.json beside it: the text format has no place for them."""
     wrapped = savers.derives_from(obj, PACKAGE, "LGBMModel")
     booster = obj.booster_ if wrapped else obj

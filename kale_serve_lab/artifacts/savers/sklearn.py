@@ -8,9 +8,11 @@ from typing import Any
 from kale_serve_lab.artifacts import savers
 from kale_serve_lab.artifacts.pickles import dump_by_value, refers_to_main
 from kale_serve_lab.artifacts.savers import Saved
+from kale_serve_lab.inference.signature import Signature
 
 PACKAGE = "sklearn"
 FILE = "model.joblib"
+FORMATS = ("joblib",)
 
 
 def matches(obj: Any) -> bool:
@@ -32,7 +34,7 @@ def problem(obj: Any) -> str | None:
     return None if hasattr(obj, "predict") else "has no predict method"
 
 
-def save(obj: Any, folder: Path) -> Saved:
+def save(obj: Any, folder: Path, signature: Signature | None = None, wanted: str | None = None) -> Saved:  # noqa: ARG001
     """By joblib, uncompressed so that equal models have equal bytes and load by mapping; by value what the notebook defined."""
     import joblib
 

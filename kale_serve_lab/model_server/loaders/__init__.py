@@ -1,4 +1,4 @@
-"""From a model artifact's files to the model: one module a framework, and what a failed load is told as.
+"""From a model artifact's files to the model: one module a format, and what a failed load is told as.
 
 A loader is a function `load(folder, about) -> model`; `PRELOAD` are the modules whose import is most of a cold start.
 """
@@ -14,7 +14,17 @@ from typing import Any, Protocol, cast
 from kale_serve_lab.errors import KaleServeError, ModelLoadFailed
 from kale_serve_lab.model_server.spec import LaunchSpec
 
-FRAMEWORKS = ("sklearn", "xgboost", "lightgbm")
+FRAMEWORKS = (
+    "sklearn",
+    "xgboost",
+    "lightgbm",
+    "pytorch",
+    "tensorflow",
+    "onnx",
+    "pmml",
+    "mlflow",
+    "python",
+)
 
 
 class Loader(Protocol):
