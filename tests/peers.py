@@ -27,7 +27,8 @@ PEERS: dict[str, tuple[str, ...]] = {
     "torch": (*KERNEL, "pip:torch==2.13.0"),
     "tensorflow": (*KERNEL, "tensorflow-cpu>=2.18,<3"),
     "onnx": (*KERNEL, "onnx", "onnxruntime", "skl2onnx", "scikit-learn"),
-    "pmml": (*KERNEL, "scikit-learn", "pandas", "sklearn2pmml", "jpmml-evaluator[jpype]"),
+    # sklearn2pmml refuses a scikit-learn that is newer than itself.
+    "pmml": (*KERNEL, "scikit-learn==1.9.0", "pandas", "sklearn2pmml", "jpmml-evaluator[jpype]"),
     "mlflow": (*KERNEL, "mlflow>=3,<4", "scikit-learn"),
     "kserve": ("kserve==0.21.0", "numpy"),
     # Its workers die on start with a newer uvloop.
