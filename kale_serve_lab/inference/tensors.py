@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import struct
+import sys
 from array import array as packed
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final
 
 from kale_serve_lab.errors import InvalidInput, InvalidSignature
@@ -156,6 +157,18 @@ def from_bytes(
     if not found.dtype.isnative or not found.flags.aligned:
         found = found.astype(numpy_name)
     return Tensor(name, dtype, shape, _reshaped(name, found, shape), parameters)
+
+
+def from_texts(name: str, values: Iterable[bytes], shape: tuple[int, ...]) -> NDArray[Any]:
+    """The data of a BYTES tensor whose texts come one by one. `shape` has been checked."""
+    count = math.prod(shape)
+    found = list(islice(values, min(count, sys.maxsize - 1) + 1))
+    if len(found) != count:
+        more = " or more" if len(found) > count else ""
+        raise InvalidInput(
+            f"{name}: {len(found)}{more} texts came for a shape that takes {_short(count)}.", subject=name
+        )
+    return _object_array(found, shape)
 
 
 def to_bytes(tensor: Tensor) -> memoryview:
