@@ -116,7 +116,9 @@ class Endpoint:
             return answers.of_v1(
                 self._decoded(v1.decode_response, response.body), given, service.signature, outputs
             )
-        header, buffers, length = v2.encode_request(inputs.to_tensors(given, service.signature), outputs)
+        header, buffers, length = v2.encode_request(
+            inputs.to_tensors(given, service.signature), outputs, binary=service.binary
+        )
         response = self._infer("v2", header, buffers, length, timeout)
         return answers.of_v2(self._decoded_v2(response), given, service.signature, outputs)
 
@@ -136,17 +138,18 @@ class Endpoint:
         try:
             service, _ = self._service()
             model = quote(service.model, safe="")
-            response = self._get(
-                f"/v2/models/{model}/ready" if service.protocol == "v2" else f"/v1/models/{model}"
-            )
+            path = f"/v2/models/{model}/ready" if service.protocol == "v2" else f"/v1/models/{model}"
+            response = self._get("/ping" if service.mute else path)
             refusals.check(response, self.name)
         except (errors.EndpointNotReady, errors.EndpointGone, errors.Timeout):
             return False
         if service.protocol == "v2":
             return True
         found = self._decoded(strict_json.loads, response.body)
-        # TensorFlow Serving lists versions with states; KServe says ready.
-        return not isinstance(found, dict) or found.get("ready") not in (False, "False")
+        # TensorFlow Serving lists versions with states; KServe says ready, TorchServe how healthy it is.
+        return not isinstance(found, dict) or (
+            found.get("ready") not in (False, "False") and found.get("status") != "Unhealthy"
+        )
 
     def close(self) -> None:
         """Closes the connections; the next call opens new ones."""

@@ -56,18 +56,29 @@ def check(response: Response, name: str) -> None:
     raise _of_body(response, name)
 
 
+def is_mute(response: Response) -> bool:
+    """Whether TorchServe said this: it has no such path, which says nothing of the model."""
+    return response.status == 404 and b'"ResourceNotFoundException"' in bytes(response.body[:1000])
+
+
 def _of_body(response: Response, name: str) -> errors.KaleServeError:
     try:
         value: Any = strict_json.loads(response.body[:1_000_000])
     except errors.InvalidInput:
-        value = bytes(response.body[:400]).decode("utf-8", "replace").strip()
+        # MLServer's 500 is the whole traceback, whose last line is the error.
+        traceback = response.body[:9] == b"Traceback"
+        text = bytes(response.body[-2000:] if traceback else response.body[:400]).strip()
+        value = (text.rpartition(b"\n")[2] if traceback else text).decode("utf-8", "replace")
     if isinstance(value, dict) and isinstance(value.get("error"), dict):
         return _told(errors.from_json(value), name)
+    cls = _BY_STATUS.get(response.status, errors.UpstreamFailed)
     said = value
     if isinstance(value, dict):
         # KServe and Triton say "error", FastAPI "detail", others "message".
         said = next((value[key] for key in ("error", "detail", "message") if value.get(key)), "")
-    cls = _BY_STATUS.get(response.status, errors.UpstreamFailed)
+        if value.get("type") == "InternalServerException":
+            # TorchServe's 503 for a model that raised.
+            cls = errors.PredictFailed
     message = f"{name}: the server answered {response.status}" + (f": {_bounded(str(said))}" if said else ".")
     return cls(message, subject=name, hint=_HINTS.get(response.status))
 

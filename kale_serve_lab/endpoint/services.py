@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,14 +24,17 @@ if TYPE_CHECKING:
 class Service:
     """What must be known to send a request.
 
-    `signature` is None where none is known, and where it is the model's but a transformer stands before it. `state` and
-    `sentence` are None for a server that the daemon does not run.
+    `signature` is None where none is known, and where it is the model's but a transformer stands before it. `binary`: whether
+    it takes v2's binary tensors. `mute`: it predicts and tells nothing of its models (TorchServe). `state` and `sentence` are
+    None for a server that the daemon does not run.
     """
 
     model: str
     protocol: Literal["v1", "v2"]
     signature: Signature | None
     transformed: bool = False
+    binary: bool = True
+    mute: bool = False
     revision: str | None = None
     address: str | None = None
     state: str | None = None
@@ -135,10 +139,14 @@ class UrlSource:
         try:
             response = self._get(transport, f"/v2/models/{quote(self._name, safe='')}")
             if response.status in (404, 405, 501) and "html" not in response.headers.get("content-type", ""):
-                refusals.check(self._get(transport, f"/v1/models/{quote(self._name, safe='')}"), self._name)
-                return Service(self._name, "v1", None)
+                described = self._get(transport, f"/v1/models/{quote(self._name, safe='')}")
+                mute = refusals.is_mute(described)
+                if not mute:
+                    refusals.check(described, self._name)
+                return Service(self._name, "v1", None, mute=mute)
             refusals.check(response, self._name)
-            return Service(self._name, "v2", _signature_of(bytes(response.body)))
+            signature = _signature_of(bytes(response.body))
+            return Service(self._name, "v2", signature, binary=_takes_binary(self._get(transport, "/v2")))
         finally:
             transport.close()
 
@@ -198,6 +206,16 @@ def get(
         return transport.request(head.encode("ascii"), (), timeout)
     except CannotConnect as error:
         raise refuse(error) from error
+
+
+def _takes_binary(response: Response) -> bool:
+    """MLServer fails on binary tensors; KServe's server takes them and does not say so."""
+    with contextlib.suppress(ValueError, TypeError, AttributeError):
+        told = json.loads(bytes(response.body))
+        return response.status == 200 and (
+            told.get("name") == "kserve" or "binary_tensor_data" in told.get("extensions", ())
+        )
+    return False
 
 
 def _signature_of(body: bytes) -> Signature | None:

@@ -16,6 +16,7 @@ from kale_serve_lab import Endpoint, errors
 
 PREDICTIONS = {"predictions": [1]}
 METADATA = {"name": "iris", "inputs": [], "outputs": []}
+SERVER = {"name": "triton", "version": "2", "extensions": ["binary_tensor_data"]}
 ANSWER = {
     "model_name": "iris",
     "outputs": [{"name": "output-0", "datatype": "FP64", "shape": [1], "data": [0.1]}],
@@ -42,11 +43,14 @@ def address(server):
 
 
 def test_v2_with_a_token(server, answer):
-    server.run(conversation(server, answer(METADATA)), conversation(server, answer(ANSWER), answer(METADATA)))
+    server.run(
+        conversation(server, answer(METADATA), answer(SERVER)),
+        conversation(server, answer(ANSWER), answer(METADATA)),
+    )
     with Endpoint("iris", url=address(server) + "/serving/default/iris/", token="abc") as endpoint:
         assert endpoint.predict(np.ones((1, 4))).tolist() == [0.1]
         assert endpoint.metadata() == METADATA
-    (asked, _), (sent, _), _ = server.requests
+    (asked, _), _, (sent, _), _ = server.requests
     assert asked.startswith("GET /serving/default/iris/v2/models/iris HTTP/1.1\r\n")
     assert sent.startswith("POST /serving/default/iris/v2/models/iris/infer HTTP/1.1\r\n")
     assert "Authorization: Bearer abc" in sent
@@ -80,7 +84,10 @@ def test_infinity_has_no_json(server, answer):
 def test_a_token_file_is_read_again(server, answer, tmp_path):
     token = tmp_path / "token"
     token.write_text("first\n")
-    server.run(conversation(server, answer(METADATA)), conversation(server, answer(ANSWER), answer(ANSWER)))
+    server.run(
+        conversation(server, answer(METADATA), answer(SERVER)),
+        conversation(server, answer(ANSWER), answer(ANSWER)),
+    )
     with Endpoint("iris", url=address(server), token=f"file:{token}") as endpoint:
         endpoint.predict([[1.0]])
         token.write_text("second")
@@ -91,8 +98,8 @@ def test_a_token_file_is_read_again(server, answer, tmp_path):
         token.unlink()
         with pytest.raises(errors.Unauthorized, match="cannot be read"):
             endpoint.predict([[1.0]])
-    assert "Bearer first" in server.requests[1][0]
-    assert "Bearer second" in server.requests[2][0]
+    assert "Bearer first" in server.requests[2][0]
+    assert "Bearer second" in server.requests[3][0]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +174,7 @@ def test_tls_is_checked(answer, tmp_path, monkeypatch):
     url = f"https://localhost:{listener.getsockname()[1]}"
 
     def work():
-        for raws in ([], [answer(METADATA)], [answer(ANSWER), answer(ANSWER)]):
+        for raws in ([], [answer(METADATA), answer(SERVER)], [answer(ANSWER), answer(ANSWER)]):
             plain, _ = listener.accept()
             try:
                 with context.wrap_socket(plain, server_side=True) as connection:
