@@ -25,6 +25,8 @@
     ├── EndpointGone 503               the connection ended before the answer came
     ├── DigestMismatch 500             stored bytes are not the recorded ones
     ├── StoreFull 507
+    ├── EnvironmentFailed 502          an environment for a runtime could not be made
+    ├── ProgramMissing 503             a program that a runtime needs is not on PATH
     ├── UpstreamFailed 502             the server's answer is no answer of the protocol
     ├── DaemonUnavailable 503
     ├── DaemonMissingDependency 503
@@ -200,6 +202,18 @@ class StoreFull(KaleServeError):
     """The disk has no room for it."""
 
     http_status = 507
+
+
+class EnvironmentFailed(KaleServeError):
+    """An environment for a runtime could not be made."""
+
+    http_status = 502
+
+
+class ProgramMissing(KaleServeError):
+    """A program that a runtime needs is not on PATH."""
+
+    http_status = 503
 
 
 class UpstreamFailed(KaleServeError):

@@ -31,22 +31,8 @@ def data_dir() -> Path:
     else:
         home = Path(os.environ.get("XDG_DATA_HOME") or ".")
         path = (home if home.is_absolute() else Path.home() / ".local" / "share") / "kale-serve"
-    path = path.absolute()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise UnsafePath(
-            f"The data directory {path} cannot be made: {error.strerror}.",
-            subject=str(path),
-            hint="Set KALE_SERVE_DATA_DIR to a directory that you can write to.",
-        ) from error
-    # Resolved, so that two spellings of one directory have one runtime directory and elect one daemon.
-    path = path.resolve()
-    mode = _checked_mode(path, forbidden=0o022)
-    if mode & 0o077:
-        path.chmod(0o700)
-    return path
+    # Two spellings of one directory have one runtime directory and elect one daemon.
+    return _own_folder(path, "data directory", "KALE_SERVE_DATA_DIR")
 
 
 def runtime_dir() -> Path:
@@ -82,6 +68,48 @@ def front_socket(namespace: str, name: str) -> Path:
     folder = runtime_dir() / "f"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder / f"{key}.sock"
+
+
+def grpc_socket(namespace: str, name: str) -> Path:
+    """The socket where gRPC calls for a service arrive; it stands only where the service offers gRPC."""
+    key = hashlib.sha256(f"{namespace}/{name}".encode()).hexdigest()[:16]
+    folder = runtime_dir() / "g"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / f"{key}.sock"
+
+
+def environments_dir() -> Path:
+    """Where environments made on demand are kept; created 0700.
+
+    `$KALE_SERVE_ENVIRONMENTS_DIR`, else `$XDG_CACHE_HOME/kale-serve/environments`, else `~/.cache/kale-serve/environments`.
+    Raises `UnsafePath` where it belongs to somebody else or others may write to it.
+    """
+    own = os.environ.get("KALE_SERVE_ENVIRONMENTS_DIR")
+    if own:
+        path = Path(own).expanduser()
+    else:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or ".")
+        path = (cache if cache.is_absolute() else Path.home() / ".cache") / "kale-serve" / "environments"
+    return _own_folder(path, "environments directory", "KALE_SERVE_ENVIRONMENTS_DIR")
+
+
+def _own_folder(path: Path, what: str, variable: str) -> Path:
+    path = path.absolute()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise UnsafePath(
+            f"The {what} {path} cannot be made: {error.strerror}.",
+            subject=str(path),
+            hint=f"Set {variable} to a directory that you can write to.",
+        ) from error
+    # Resolved, so that two spellings of one directory are one.
+    path = path.resolve()
+    mode = _checked_mode(path, forbidden=0o022)
+    if mode & 0o077:
+        path.chmod(0o700)
+    return path
 
 
 def _runtime_path(key: str) -> Path:
