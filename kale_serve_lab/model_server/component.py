@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, Protocol
 
+from kale_serve_lab.errors import KaleServeError
+from kale_serve_lab.inference import v2
 from kale_serve_lab.inference.signature import TensorSpec
 from kale_serve_lab.model_server.http import Request, Response
 
 Protocol_ = Literal["v1", "v2"]
+Told = Callable[[v2.InferResponse | KaleServeError], None]
 
 
 class Component(Protocol):
@@ -27,3 +30,10 @@ class Component(Protocol):
 
     def outputs(self) -> tuple[TensorSpec, ...]:
         """Likewise."""
+
+
+class TensorComponent(Component, Protocol):
+    """One that also predicts without HTTP: what the built-in gRPC server asks."""
+
+    def infer_tensors(self, asked: v2.InferRequest, headers: Mapping[str, str], respond: Told) -> None:
+        """As `infer`; `respond` gets the answer or the error."""

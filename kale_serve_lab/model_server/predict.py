@@ -6,8 +6,8 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from kale_serve_lab.inference import tensors, v1, v2
 from kale_serve_lab.inference.signature import TensorSpec
 from kale_serve_lab.inference.tensors import Tensor
 from kale_serve_lab.model_server import loaders
-from kale_serve_lab.model_server.component import Protocol_
+from kale_serve_lab.model_server.component import Protocol_, Told
 from kale_serve_lab.model_server.http import Request, Response
 from kale_serve_lab.model_server.inputs import InputReader
 from kale_serve_lab.model_server.spec import LaunchSpec
@@ -37,6 +37,8 @@ _SMALL_BYTES = 16 * 1024
 _SHORT_SECONDS = 0.005
 
 log = logging.getLogger("kale_serve_lab.model_server")
+
+T = TypeVar("T")
 
 
 class Predictor:
@@ -73,32 +75,52 @@ class Predictor:
         The way to the main thread and back costs as much as a small model's prediction.
         """
         answer = self._answer_v2 if protocol == "v2" else self._answer_v1
-        small = len(request.body) <= _SMALL_BYTES
+        self._run_or_queue(
+            lambda: answer(request), Response.of_error, respond, small=len(request.body) <= _SMALL_BYTES
+        )
+
+    def infer_tensors(self, asked: v2.InferRequest, headers: Mapping[str, str], respond: Told) -> None:  # noqa: ARG002
+        """By the same rules, for a request that came without HTTP."""
+
+        def refused(error: KaleServeError) -> v2.InferResponse | KaleServeError:
+            return error
+
+        size = sum(tensor.data.nbytes for tensor in asked.inputs)
+        self._run_or_queue(lambda: self._predicted(asked), refused, respond, small=size <= _SMALL_BYTES)
+
+    def _run_or_queue(
+        self,
+        call: Callable[[], T],
+        refuse: Callable[[KaleServeError], T],
+        respond: Callable[[T], None],
+        *,
+        small: bool,
+    ) -> None:
         if small and not self._waiting and self._last_small_seconds <= _SHORT_SECONDS:
-            respond(self._timed(answer, request, small=True))
+            respond(self._timed(call, refuse, small=True))
             return
         loop = asyncio.get_running_loop()
         self._waiting += 1
 
-        def done(response: Response) -> None:
+        def done(answer: T) -> None:
             self._waiting -= 1
-            respond(response)
+            respond(answer)
 
-        def call() -> None:
-            loop.call_soon_threadsafe(done, self._timed(answer, request, small=small))
+        def work() -> None:
+            loop.call_soon_threadsafe(done, self._timed(call, refuse, small=small))
 
-        self._work.submit(call)
+        self._work.submit(work)
 
-    def _timed(self, answer: Callable[[Request], Response], request: Request, *, small: bool) -> Response:
+    def _timed(self, call: Callable[[], T], refuse: Callable[[KaleServeError], T], *, small: bool) -> T:
         began = time.perf_counter()
         try:
-            return answer(request)
+            return call()
         except KaleServeError as error:
             error.subject = error.subject or self._spec.service
-            return Response.of_error(error)
+            return refuse(error)
         except Exception as error:
             log.exception("The request could not be answered.")
-            return Response.of_error(
+            return refuse(
                 PredictFailed(
                     f"The request could not be answered: {type(error).__name__}: {error}",
                     subject=self._spec.service,
@@ -118,22 +140,31 @@ class Predictor:
 
     def _answer_v2(self, request: Request) -> Response:
         asked = v2.decode_request(request.body, v2.header_length(request.headers.get(v2.LENGTH_HEADER)))
+        answer = self._predicted(asked)
         names = [output.name for output in asked.outputs or ()] or [self._default]
-        self._check(names)
-        found = self._run(names, self._reader.tensors(asked.inputs))
-        outputs = [tensor for name, value in found.items() for tensor in _output_tensors(name, value)]
-        wanted = [tensor.name for tensor in outputs if asked.wants_binary(_base(tensor.name, names))]
+        wanted = [tensor.name for tensor in answer.outputs if asked.wants_binary(_base(tensor.name, names))]
         header, buffers, length = v2.encode_response(
-            self._spec.model_name,
-            outputs,
-            asked.id or v2.new_id(),
-            model_version=str(self._spec.revision),
+            answer.model_name,
+            answer.outputs,
+            answer.id,
+            model_version=answer.model_version,
             binary=wanted,
         )
         if length is None:
             return Response(200, (header,), {"Content-Type": v2.JSON_TYPE})
         return Response(
             200, (header, *buffers), {"Content-Type": v2.BINARY_TYPE, v2.LENGTH_HEADER: str(length)}
+        )
+
+    def _predicted(self, asked: v2.InferRequest) -> v2.InferResponse:
+        names = [output.name for output in asked.outputs or ()] or [self._default]
+        self._check(names)
+        found = self._run(names, self._reader.tensors(asked.inputs))
+        return v2.InferResponse(
+            self._spec.model_name,
+            str(self._spec.revision),
+            asked.id or v2.new_id(),
+            [tensor for name, value in found.items() for tensor in _output_tensors(name, value)],
         )
 
     def _answer_v1(self, request: Request) -> Response:

@@ -7,21 +7,23 @@ import inspect
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
 from kale_serve_lab import errors
 from kale_serve_lab.errors import InvalidInput, KaleServeError, ModelLoadFailed, PredictFailed, UpstreamFailed
 from kale_serve_lab.inference import dtypes, strict_json, tensors, v1, v2
 from kale_serve_lab.inference.signature import TensorSpec
 from kale_serve_lab.model_server import kserve_stand_in, transformer_code
-from kale_serve_lab.model_server.component import Protocol_
+from kale_serve_lab.model_server.component import Protocol_, Told
 from kale_serve_lab.model_server.http import Request, Response
 from kale_serve_lab.model_server.spec import LaunchSpec
 from kale_serve_lab.model_server.upstream import Upstream, UpstreamAnswer
 from kale_serve_lab.model_server.work import MainThreadWork
 
 log = logging.getLogger("kale_serve_lab.model_server")
+
+T = TypeVar("T")
 
 
 class Transformer:
@@ -61,7 +63,24 @@ class Transformer:
 
     def infer(self, protocol: Protocol_, request: Request, respond: Callable[[Response], None]) -> None:
         """Each request is a task of its own: one that waits for others keeps nobody else waiting."""
-        task = asyncio.get_running_loop().create_task(self._infer(protocol, request, respond))
+        self._start(self._v1(request) if protocol == "v1" else self._v2(request), Response.of_error, respond)
+
+    def infer_tensors(self, asked: v2.InferRequest, headers: Mapping[str, str], respond: Told) -> None:
+        """The same for a request that came without HTTP."""
+
+        def refused(error: KaleServeError) -> v2.InferResponse | KaleServeError:
+            return error
+
+        answer: Coroutine[Any, Any, v2.InferResponse | KaleServeError] = self._predicted(asked, dict(headers))
+        self._start(answer, refused, respond)
+
+    def _start(
+        self,
+        answer: Coroutine[Any, Any, T],
+        refuse: Callable[[KaleServeError], T],
+        respond: Callable[[T], None],
+    ) -> None:
+        task = asyncio.get_running_loop().create_task(self._told(answer, refuse, respond))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -73,23 +92,26 @@ class Transformer:
         """Likewise."""
         return () if self._spec.signature is None else self._spec.signature.outputs
 
-    async def _infer(
-        self, protocol: Protocol_, request: Request, respond: Callable[[Response], None]
+    async def _told(
+        self,
+        answer: Coroutine[Any, Any, T],
+        refuse: Callable[[KaleServeError], T],
+        respond: Callable[[T], None],
     ) -> None:
         try:
-            response = await (self._v1(request) if protocol == "v1" else self._v2(request))
+            found = await answer
         except KaleServeError as error:
             error.subject = error.subject or self._spec.service
-            response = Response.of_error(error)
+            found = refuse(error)
         except Exception as error:
             log.exception("The request could not be answered.")
-            response = Response.of_error(
+            found = refuse(
                 PredictFailed(
                     f"The request could not be answered: {type(error).__name__}: {error}",
                     subject=self._spec.service,
                 )
             )
-        respond(response)
+        respond(found)
 
     async def _v1(self, request: Request) -> Response:
         payload = v1.decode_request(request.body)
@@ -102,6 +124,22 @@ class Transformer:
 
     async def _v2(self, request: Request) -> Response:
         asked = v2.decode_request(request.body, v2.header_length(request.headers.get(v2.LENGTH_HEADER)))
+        answer = await self._predicted(asked, dict(request.headers))
+        wanted = [tensor.name for tensor in answer.outputs if asked.wants_binary(tensor.name)]
+        header, buffers, length = v2.encode_response(
+            answer.model_name,
+            answer.outputs,
+            answer.id,
+            model_version=answer.model_version,
+            binary=wanted,
+        )
+        if length is None:
+            return Response(200, (header,), {"Content-Type": v2.JSON_TYPE})
+        return Response(
+            200, (header, *buffers), {"Content-Type": v2.BINARY_TYPE, v2.LENGTH_HEADER: str(length)}
+        )
+
+    async def _predicted(self, asked: v2.InferRequest, headers: dict[str, str]) -> v2.InferResponse:
         request_id = asked.id or v2.new_id()
         names = [output.name for output in asked.outputs] if asked.outputs else None
         payload: Any
@@ -111,25 +149,13 @@ class Transformer:
                 payload["outputs"] = [{"name": name} for name in names]
         else:
             payload = _infer_request(self._spec.model_name, request_id, asked)
-        result = _json_form(await self._steps(payload, dict(request.headers)))
-        body = strict_json.dumps(v1.plain(result), "The answer")
+        result = _json_form(await self._steps(payload, headers))
         if "outputs" not in result and "predictions" in result:
             outputs = [tensors.from_array("predict", result["predictions"])]
         else:
+            body = strict_json.dumps(v1.plain(result), "The answer")
             outputs = v2.decode_response(body, None).outputs
-        wanted = [tensor.name for tensor in outputs if asked.wants_binary(tensor.name)]
-        header, buffers, length = v2.encode_response(
-            self._spec.model_name,
-            outputs,
-            request_id,
-            model_version=str(self._spec.revision),
-            binary=wanted,
-        )
-        if length is None:
-            return Response(200, (header,), {"Content-Type": v2.JSON_TYPE})
-        return Response(
-            200, (header, *buffers), {"Content-Type": v2.BINARY_TYPE, v2.LENGTH_HEADER: str(length)}
-        )
+        return v2.InferResponse(self._spec.model_name, str(self._spec.revision), request_id, outputs)
 
     async def _steps(self, payload: Any, headers: dict[str, str]) -> Any:
         prepared = await self._step("preprocess", self._code.preprocess, payload, headers)
