@@ -66,7 +66,7 @@ def _of_body(response: Response, name: str) -> errors.KaleServeError:
         value: Any = strict_json.loads(response.body[:1_000_000])
     except errors.InvalidInput:
         # MLServer's 500 is the whole traceback, whose last line is the error.
-        traceback = response.body[:9] == b"Traceback"
+        traceback = bytes(response.body[:9]) == b"Traceback"
         text = bytes(response.body[-2000:] if traceback else response.body[:400]).strip()
         value = (text.rpartition(b"\n")[2] if traceback else text).decode("utf-8", "replace")
     if isinstance(value, dict) and isinstance(value.get("error"), dict):
