@@ -10,7 +10,7 @@ from typing import Any, Literal
 from kale_serve_lab.errors import InvalidSignature
 from kale_serve_lab.inference import dtypes
 
-Layout = Literal["columns", "tensor"]
+Layout = Literal["columns", "tensor", "tensors"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ class Signature:
     """What a model takes and gives.
 
     With `layout="columns"` each input is one column of a table, shape (-1,); `named` says that the names are the user's
-    own (a DataFrame's), not x0, x1, ...  With `layout="tensor"` there is one tensor, of any rank. `input_example` holds at
+    own (a DataFrame's), not x0, x1, ...  With `layout="tensor"` there is one tensor, of any rank; with `"tensors"` there are
+    several, found by their names, of any rank but 0: the first dimension of each is the batch. `input_example` holds at
     most 5 rows of JSON values, each row a list in the order of `inputs` (for a tensor: its first rows). `source` says
     where they came from: "5 rows of X_train".
 
@@ -122,10 +123,12 @@ class Signature:
             inputs = (_kale_spec("input-0", input_size, input_dtype),)
             if output_size is not None:
                 outputs = (_kale_spec("predict", output_size, output_dtype),)
-        if layout not in ("columns", "tensor"):
-            raise InvalidSignature(f"A signature's layout is columns or tensor, not {layout!r}.")
+        if layout not in ("columns", "tensor", "tensors"):
+            raise InvalidSignature(f"A signature's layout is columns, tensor or tensors, not {layout!r}.")
         if layout == "tensor" and len(inputs) != 1:
             raise InvalidSignature(f"A signature of layout tensor has one input, not {len(inputs)}.")
+        if layout == "tensors":
+            _check_tensors(inputs)
         names = [spec.name for spec in inputs]
         if len(set(names)) != len(names):
             twice = next(name for name in names if names.count(name) > 1)
@@ -192,6 +195,18 @@ class Signature:
             input_example=example,
             source=source if isinstance(source, str) else None,
         )
+
+
+def _check_tensors(inputs: Sequence[TensorSpec]) -> None:
+    if not inputs:
+        raise InvalidSignature("A signature of layout tensors has at least one input.")
+    for spec in inputs:
+        if not spec.shape:
+            raise InvalidSignature(
+                f"{spec.name}: the first dimension of each input is the batch; this one has none.",
+                subject=spec.name,
+                hint="Give it the shape (-1, ...).",
+            )
 
 
 def _finite(value: float | None) -> float | None:

@@ -40,6 +40,18 @@ _PACKED: Final = {
 }
 
 
+_FRAMEWORK_TENSORS: Final = frozenset(
+    {
+        ("torch", "Tensor"),
+        ("tensorflow", "Tensor"),
+        ("tensorflow", "Variable"),
+        ("tensorflow", "RaggedTensor"),
+        ("tensorflow", "SparseTensor"),
+        ("keras", "Variable"),
+    }
+)
+
+
 @dataclass(frozen=True, eq=False)
 class Tensor:
     """`data` has the shape `shape` and numpy's dtype of `dtype`; for BYTES it is an object array of `bytes`."""
@@ -64,6 +76,37 @@ class Tensor:
         return flat.reshape(self.shape)
 
 
+def of_framework(name: str, value: Any) -> NDArray[Any] | None:
+    """The array of a torch or TensorFlow tensor, by its own `numpy()`; None for anything else. Told by the class alone.
+
+    Raises `InvalidInput` for a type that no array has (bfloat16, a sparse or quantized tensor).
+    """
+    # By type's own descriptor: a class may have a `__module__` of its own that is no text.
+    classes = {
+        (str(type.__dict__["__module__"].__get__(cls)).partition(".")[0], cls.__name__)
+        for cls in type(value).__mro__
+    }
+    if not classes & _FRAMEWORK_TENSORS:
+        return None
+    torch = ("torch", "Tensor") in classes
+    # TensorFlow's arrays of bfloat16 have a type that is no number to numpy.
+    if "bfloat16" in str(value.dtype):
+        raise InvalidInput(
+            f"{name}: bfloat16 cannot be sent: neither numpy nor the protocol has it.",
+            subject=name,
+            hint="Give float32 (x.float(), tf.cast(x, tf.float32)); a model of bfloat16 converts it.",
+        )
+    try:
+        found: NDArray[Any] = value.detach().cpu().numpy() if torch else value.numpy()
+    except (RuntimeError, TypeError, AttributeError, NotImplementedError) as error:
+        raise InvalidInput(
+            f"{name}: this {type(value).__name__} has no array: {error}",
+            subject=name,
+            hint="Give a dense tensor.",
+        ) from error
+    return found
+
+
 def from_array(name: str, values: Any) -> Tensor:
     """A tensor of an array's own dtype; raises `InvalidInput` for what no tensor can hold.
 
@@ -71,7 +114,11 @@ def from_array(name: str, values: Any) -> Tensor:
     """
     import numpy as np
 
-    found = np.asarray(values)
+    if isinstance(values, np.ndarray):
+        found = values
+    else:
+        own = of_framework(name, values)
+        found = np.asarray(values) if own is None else own
     if found.dtype.kind in "mM":
         found = _dates(found)
     if found.dtype.kind in "OUST":
