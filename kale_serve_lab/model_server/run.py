@@ -47,22 +47,36 @@ def run(spec: LaunchSpec) -> int:
         thread.start()
         server.started.wait()
         began = time.perf_counter()
-        try:
-            component = _component(spec, work)
-            seconds = component.load()
-        except BaseException as error:  # a model file may raise SystemExit
-            failure = load_error(spec, error)
-            log.error("%s", failure.message, exc_info=error)
-            server.tell(lambda: server.fail(failure))
-        else:
-            log.info("%s: loaded in %.3f s", spec.service, time.perf_counter() - began)
-            server.tell(lambda: server.serve(component, seconds))
-        work.serve_forever()
-        thread.join()
+        with contextlib.ExitStack() as last:
+            try:
+                component = _component(
+                    spec, work, last, lambda error: server.tell(lambda: server.fail(error))
+                )
+                seconds = component.load()
+            except BaseException as error:  # a model file may raise SystemExit
+                failure = load_error(spec, error)
+                log.error("%s", failure.message, exc_info=error)
+                server.tell(lambda: server.fail(failure))
+            else:
+                log.info("%s: loaded in %.3f s", spec.service, time.perf_counter() - began)
+                server.tell(lambda: server.serve(component, seconds))
+            work.serve_forever()
+            thread.join()
     return server.status
 
 
-def _component(spec: LaunchSpec, work: MainThreadWork) -> Component:
+def _component(
+    spec: LaunchSpec,
+    work: MainThreadWork,
+    last: contextlib.ExitStack,
+    ended: Callable[[KaleServeError], None],
+) -> Component:
+    if spec.runtime is not None:
+        from kale_serve_lab.model_server.foreign.component import Foreign
+
+        foreign = Foreign(spec, ended)
+        last.callback(foreign.close)
+        return foreign
     if spec.component == "transformer":
         from kale_serve_lab.model_server.transformer import Transformer
 

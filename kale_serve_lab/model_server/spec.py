@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,8 +12,49 @@ from kale_serve_lab.inference.signature import Signature
 
 
 @dataclass(frozen=True)
+class RuntimeSpec:
+    """The server that we did not write: which one, by which interpreter, and where it may put its files.
+
+    `command` is the user's own command with its arguments; `env` are the user's variables. `programs` are the paths of what
+    the runtime needs from PATH. `work` is the process's private folder; `http_socket` and `grpc_socket` are for the child.
+    """
+
+    name: str
+    adapter: str
+    python: str
+    binary: bool
+    protocols: tuple[str, ...]
+    command: tuple[str, ...]
+    env: Mapping[str, str]
+    programs: Mapping[str, str]
+    work: Path
+    http_socket: Path
+    grpc_socket: Path
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> RuntimeSpec:
+        """Raises `KeyError` where a key is missing."""
+        return cls(
+            name=str(value["name"]),
+            adapter=str(value["adapter"]),
+            python=str(value["python"]),
+            binary=bool(value.get("binary")),
+            protocols=tuple(value.get("protocols") or ()),
+            command=tuple(value.get("command") or ()),
+            env=dict(value.get("env") or {}),
+            programs=dict(value.get("programs") or {}),
+            work=Path(value["work"]),
+            http_socket=Path(value["http_socket"]),
+            grpc_socket=Path(value["grpc_socket"]),
+        )
+
+
+@dataclass(frozen=True)
 class LaunchSpec:
-    """docs/interfaces.md, "Model-server process". Both descriptors are *listening* Unix sockets that the daemon bound."""
+    """docs/interfaces.md, "Model-server process". The descriptors are *listening* Unix sockets that the daemon bound.
+
+    `protocol` is the service's; `runtime` None is the built-in server.
+    """
 
     component: Literal["predictor", "transformer"]
     service: str
@@ -27,20 +69,30 @@ class LaunchSpec:
     listen_fd: int
     control_fd: int
     predictor_socket: str | None
-    protocol: Literal["v1", "v2"]
+    protocol: Literal["v1", "v2", "grpc-v1", "grpc-v2"]
     model_name: str
     max_body_bytes: int
+    grpc_fd: int | None = None
+    predictor_grpc_socket: str | None = None
+    runtime: RuntimeSpec | None = None
 
     @classmethod
     def from_json(
-        cls, value: dict[str, Any], *, listen_fd: int | None = None, control_fd: int | None = None
+        cls,
+        value: dict[str, Any],
+        *,
+        listen_fd: int | None = None,
+        control_fd: int | None = None,
+        grpc_fd: int | None = None,
     ) -> LaunchSpec:
         """Reads the daemon's JSON; the descriptors of a forked server came beside it and win.
 
         Raises `InvalidConfig` where a key is missing.
         """
         try:
-            signature = value.get("signature")
+            signature, runtime, protocol = value.get("signature"), value.get("runtime"), value.get("protocol")
+            if grpc_fd is None and value.get("grpc_fd") is not None:
+                grpc_fd = int(value["grpc_fd"])
             return cls(
                 component="transformer" if value["component"] == "transformer" else "predictor",
                 service=str(value["service"]),
@@ -55,9 +107,12 @@ class LaunchSpec:
                 listen_fd=int(value["listen_fd"]) if listen_fd is None else listen_fd,
                 control_fd=int(value["control_fd"]) if control_fd is None else control_fd,
                 predictor_socket=value.get("predictor_socket"),
-                protocol="v1" if value.get("protocol") == "v1" else "v2",
+                protocol=protocol if protocol in ("v1", "grpc-v1", "grpc-v2") else "v2",
                 model_name=str(value.get("model_name") or value["service"]),
                 max_body_bytes=int(value.get("max_body_bytes") or 1 << 30),
+                grpc_fd=grpc_fd,
+                predictor_grpc_socket=value.get("predictor_grpc_socket"),
+                runtime=None if runtime is None else RuntimeSpec.from_json(runtime),
             )
         except KeyError as error:
             raise InvalidConfig(

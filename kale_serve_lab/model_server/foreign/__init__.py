@@ -1,0 +1,1 @@
+"""Servers that we did not write, each as the child of one of our processes."""
