@@ -1,25 +1,28 @@
-"""Pickles that another process can read: what the notebook itself defined goes in by value."""
+"""Pickles that another process can read: what the notebook, or a module beside it, defined goes in by value."""
 
 from __future__ import annotations
 
 import mmap
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from kale_serve_lab.artifacts import source
+from kale_serve_lab.artifacts.savers import module_of
 from kale_serve_lab.errors import SaveFailed
 
 _DEEPEST = 5
 
 
-def refers_to_main(path: Path) -> bool:
-    """Whether a pickle names the notebook's own module, which the model server does not have.
+def refers_to_own(path: Path) -> bool:
+    """Whether a pickle names the notebook or a module beside it, which the model server does not have.
 
     A text of the data that reads so is taken for it too: then the model is written by value without need, which does no harm.
     """
+    names = [b"__main__", *(module.__name__.encode() for module in source.own_modules())]
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return content.find(b"__main__") >= 0
+        return any(content.find(name) >= 0 for name in names)
 
 
 def needs_cloudpickle(path: Path) -> bool:
@@ -29,15 +32,46 @@ def needs_cloudpickle(path: Path) -> bool:
 
 
 def dump(obj: Any, path: Path) -> None:
-    """A plain pickle, by value where it needs the notebook's own classes."""
-    with path.open("wb") as file:
-        pickle.dump(obj, file, protocol=5)
-    if refers_to_main(path):
-        dump_by_value(obj, path)
+    """A plain pickle, by value where it needs the user's own classes."""
+
+    def plainly() -> None:
+        with path.open("wb") as file:
+            pickle.dump(obj, file, protocol=5)
+
+    dump_with(plainly, obj, path)
+
+
+def dump_with(plainly: Callable[[], None], obj: Any, path: Path) -> bool:
+    """Writes `path` by `plainly`, and again by value where that needs the user's own classes; whether it did."""
+    try:
+        plainly()
+    except (pickle.PicklingError, AttributeError) as error:
+        # A class that a cell has deleted or defined anew since has no name any more, but still its code.
+        if not any(source.is_own(name) for name in _modules_of(obj)):
+            raise
+        try:
+            dump_by_value(obj, path)
+        except SaveFailed:
+            raise
+        except Exception:
+            raise error from None
+        return True
+    if not refers_to_own(path):
+        return False
+    dump_by_value(obj, path)
+    return True
+
+
+def _modules_of(obj: Any) -> set[str]:
+    found = {module_of(cls) for cls in type(obj).__mro__}
+    for _, part in _parts(obj):
+        found |= {module_of(cls) for cls in (part if isinstance(part, type) else type(part)).__mro__}
+        found |= {module_of(type(inner)) for _, inner in _parts(part)}
+    return found
 
 
 def dump_by_value(obj: Any, path: Path) -> None:
-    """Like `dump`, with the code of the notebook's functions and classes inside. Raises `SaveFailed` without cloudpickle."""
+    """Like `dump`, with the code of the user's own functions and classes inside. Raises `SaveFailed` without cloudpickle."""
     try:
         import cloudpickle
     except ImportError as error:
@@ -46,8 +80,15 @@ def dump_by_value(obj: Any, path: Path) -> None:
             subject=type(obj).__name__,
             hint="Install cloudpickle here (`pip install cloudpickle`) to store them too, or move them into a module of a package.",
         ) from error
-    with path.open("wb") as file:
-        cloudpickle.dump(obj, file, protocol=5)
+    own = source.own_modules()
+    for module in own:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        with path.open("wb") as file:
+            cloudpickle.dump(obj, file, protocol=5)
+    finally:
+        for module in own:
+            cloudpickle.unregister_pickle_by_value(module)
 
 
 def unpicklable(obj: Any) -> str | None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kale_serve_lab.artifacts import savers
+from kale_serve_lab.artifacts import savers, source
+from kale_serve_lab.artifacts.environment import distributions, requirements
 from kale_serve_lab.artifacts.pickles import dump_by_value
 from kale_serve_lab.artifacts.savers import Saved
 from kale_serve_lab.inference.signature import Signature
@@ -61,6 +62,10 @@ def methods(obj: Any) -> dict[str, Callable[[Any], Any]]:
 
 
 def save(obj: Any, folder: Path, signature: Signature | None = None, wanted: str | None = None) -> Saved:  # noqa: ARG001
-    """By value, so that the server needs no module of the user's."""
+    """By value, so that the server needs no module of the user's; `source/` and `requirements.txt` are for people."""
+    code = source.code_of(obj)
     dump_by_value(obj, folder / FILE)
-    return Saved("cloudpickle", (FILE,), executable=True, packages=("cloudpickle",))
+    modules = {*code.packages, *source.packages_of(obj), PACKAGE}
+    (folder / "requirements.txt").write_text(requirements(modules))
+    files = (FILE, "requirements.txt", *source.write(code, folder))
+    return Saved("cloudpickle", files, executable=True, packages=tuple(distributions(modules)))

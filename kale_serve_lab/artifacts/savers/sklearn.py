@@ -1,4 +1,4 @@
-"""scikit-learn: `model.joblib`."""
+"""scikit-learn: `model.joblib`, or `model.skops` where that is asked for."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from kale_serve_lab.artifacts import savers
-from kale_serve_lab.artifacts.pickles import dump_by_value, refers_to_main
+from kale_serve_lab.artifacts.pickles import dump_with
 from kale_serve_lab.artifacts.savers import Saved
+from kale_serve_lab.errors import UnsupportedModel
 from kale_serve_lab.inference.signature import Signature
 
 PACKAGE = "sklearn"
 FILE = "model.joblib"
-FORMATS = ("joblib",)
+SKOPS_FILE = "model.skops"
+FORMATS = ("joblib", "skops")
 
 
 def matches(obj: Any) -> bool:
@@ -35,13 +37,37 @@ def problem(obj: Any) -> str | None:
 
 
 def save(obj: Any, folder: Path, signature: Signature | None = None, wanted: str | None = None) -> Saved:  # noqa: ARG001
-    """By joblib, uncompressed so that equal models have equal bytes and load by mapping; by value what the notebook defined."""
+    """By joblib, uncompressed so that equal models have equal bytes and load by mapping; by value what the notebook defined.
+
+    As `skops` where that is wanted: no code runs when it is loaded, and only types that skops trusts can be in it.
+    """
+    if wanted == "skops":
+        return _save_skops(obj, folder)
     import joblib
 
     path = folder / FILE
-    joblib.dump(obj, path)
     packages = ["scikit-learn", "joblib"]
-    if refers_to_main(path):
-        dump_by_value(obj, path)
+    if dump_with(lambda: joblib.dump(obj, path), obj, path):
         packages.append("cloudpickle")
     return Saved("joblib", (FILE,), executable=True, packages=tuple(packages))
+
+
+def _save_skops(obj: Any, folder: Path) -> Saved:
+    try:
+        from skops import io
+    except ImportError as error:
+        raise UnsupportedModel(
+            f"Saving {type(obj).__name__} as skops needs the package skops, which is not installed here.",
+            subject=type(obj).__name__,
+            hint="Install it (`pip install skops`), or leave format away.",
+        ) from error
+    path = folder / SKOPS_FILE
+    io.dump(obj, path)
+    untrusted = io.get_untrusted_types(file=path)
+    if untrusted:
+        raise UnsupportedModel(
+            f"{type(obj).__name__} holds types that skops does not trust: {', '.join(sorted(untrusted))}.",
+            subject=type(obj).__name__,
+            hint="The server would refuse them. Leave format away to save it by joblib, which runs the code of such types.",
+        )
+    return Saved("skops", (SKOPS_FILE,), executable=False, packages=("scikit-learn", "skops"))

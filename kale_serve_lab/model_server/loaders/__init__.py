@@ -5,9 +5,11 @@ A loader is a function `load(folder, about) -> model`; `PRELOAD` are the modules
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -54,7 +56,9 @@ def load(spec: LaunchSpec) -> tuple[Any, dict[str, float]]:
     """The model and the seconds that import and load took."""
     module = loader(spec.framework)
     began = time.perf_counter()
-    importlib.import_module(module.PRELOAD[0])
+    # Where it is missing, the loader says what for.
+    with contextlib.suppress(ImportError):
+        importlib.import_module(module.PRELOAD[0])
     imported = time.perf_counter()
     model = module.load(spec.artifact_dir, about(spec.artifact_dir))
     return model, {"import": imported - began, "load": time.perf_counter() - imported}
@@ -91,11 +95,27 @@ def one_file(folder: Path, preferred: str, suffixes: tuple[str, ...]) -> Path:
     return found[0]
 
 
+@contextlib.contextmanager
+def needed(requirement: str, sentence: str) -> Iterator[None]:
+    """Around the import of what a loader needs; raises `ModelLoadFailed` with the command that installs it."""
+    import sys
+
+    try:
+        yield
+    except ImportError as error:
+        raise ModelLoadFailed(
+            f"{sentence}, which {sys.executable} does not have ({error}).",
+            hint=f"Install it there: {sys.executable} -m pip install '{requirement}'",
+            details={"requirement": requirement, "package": requirement.partition("[")[0]},
+        ) from error
+
+
 def load_error(spec: LaunchSpec, error: BaseException) -> KaleServeError:
     """What the user reads when a load fails: the cause, and what to do."""
     import sys
 
     if isinstance(error, KaleServeError):
+        error.subject = error.subject or spec.service
         return error
     what = f"{spec.class_name or spec.framework or spec.component}"
     details = {"exception": type(error).__name__, "python": sys.executable, "component": spec.component}
