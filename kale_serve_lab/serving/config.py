@@ -12,6 +12,8 @@ from typing import Any
 from kale_serve_lab.errors import InvalidConfig
 
 DEFAULT_LOAD_SECONDS = 600.0
+# v1 and v2 over HTTP; grpc-v1 is TensorFlow Serving's own gRPC, grpc-v2 that of the Open Inference Protocol.
+PROTOCOLS = ("v1", "v2", "grpc-v1", "grpc-v2")
 _COMPONENT_KEYS = ("env", "env_from", "requests", "limits", "affinity", "tolerations")
 
 
@@ -22,7 +24,9 @@ class ServeConfig:
     `env`, `env_from`, `requests`, `limits`, `affinity` and `tolerations` fill predictor and transformer both; the dicts
     `predictor` and `transformer` hold values for one of them and win. `env` is `{"NAME": "value"}` or Kubernetes' list of
     `{"name", "value"}`. `limits.memory` is held on this machine too: a server above it is
-    restarted. `timeout` is in seconds and bounds the loading of the model (None: ten minutes).
+    restarted. `protocol_version` is one of `PROTOCOLS`, `runtime` the name of a row of the table (`serving/runtimes.py`) or of a
+    ServingRuntime of the user's own. `predictor.container` and `transformer.container` are the user's own command: `{"name",
+    "image", "command": [...], "args": [...], "env": [...]}`. `timeout` is in seconds and bounds the loading of the model (None: ten minutes).
     Raises `InvalidConfig`.
     """
 
@@ -65,8 +69,8 @@ class ServeConfig:
                 raise _invalid(name, "is a whole number, 0 or more", value)
         if self.timeout is not None and not _positive(self.timeout):
             raise _invalid("timeout", "is a number of seconds above 0", self.timeout)
-        if self.protocol_version not in (None, "v1", "v2"):
-            raise _invalid("protocol_version", "is v1 or v2", self.protocol_version)
+        if self.protocol_version not in (None, *PROTOCOLS):
+            raise _invalid("protocol_version", f"is one of {', '.join(PROTOCOLS)}", self.protocol_version)
         if (
             self.min_replicas is not None
             and self.max_replicas is not None
@@ -84,6 +88,7 @@ class ServeConfig:
         for component in ("predictor", "transformer"):
             self.component_env(component)
             self.memory_limit(component)
+            _check_container(f"{component}.container", self.container(component))
 
     @classmethod
     def from_value(cls, value: ServeConfig | Mapping[str, Any] | None) -> ServeConfig:
@@ -116,7 +121,12 @@ class ServeConfig:
     def component_env(self, component: str) -> dict[str, str]:
         """The plain variables for predictor or transformer: the common ones, and over them the component's own."""
         own = (getattr(self, component) or {}).get("env")
-        return _variables("env", self.env) | _variables(f"{component}.env", own)
+        return variables("env", self.env) | variables(f"{component}.env", own)
+
+    def container(self, component: str) -> Mapping[str, Any] | None:
+        """The user's own container in place of our server for predictor or transformer: command, args, env, image."""
+        found: Mapping[str, Any] | None = (getattr(self, component) or {}).get("container")
+        return found
 
     def memory_limit(self, component: str) -> int | None:
         """Bytes that predictor or transformer may use (`limits.memory`, as Kubernetes writes it: 4Gi, 500M); None: any."""
@@ -147,7 +157,8 @@ _UNITS = {"": 1, "k": 1000} | {
 _COUNTS = ("min_replicas", "max_replicas", "scale_target")
 
 
-def _variables(field: str, value: Any) -> dict[str, str]:
+def variables(field: str, value: Any) -> dict[str, str]:
+    """The plain variables of an `env`, which is an object or Kubernetes' list. Raises `InvalidConfig` naming `field`."""
     if value is None:
         return {}
     if isinstance(value, Mapping):
@@ -167,6 +178,21 @@ def _variables(field: str, value: Any) -> dict[str, str]:
         if not isinstance(text, str) or "\0" in text:
             raise _invalid(f"{field}.{name}", "is a text (write numbers in quotes)", text)
     return dict(pairs)
+
+
+def _check_container(field: str, container: Any) -> None:
+    _expect(field, container, Mapping, "an object")
+    if container is None:
+        return
+    for key in ("name", "image"):
+        _expect(f"{field}.{key}", container.get(key), str, "a text")
+    for key in ("command", "args"):
+        value = container.get(key)
+        _expect(f"{field}.{key}", value, (list, tuple), 'a list of texts, such as ["python", "server.py"]')
+        for item in value or ():
+            if not isinstance(item, str) or "\0" in item:
+                raise _invalid(f"{field}.{key}", "is a list of texts", item)
+    variables(f"{field}.env", container.get("env"))
 
 
 def _bytes(field: str, value: Any) -> int:

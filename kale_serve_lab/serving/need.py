@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kale_serve_lab.serving.runtimes import CUSTOM, Runtime, served
+from kale_serve_lab.serving.runtimes import BUILT_IN, CUSTOM, Runtime, served
 from kale_serve_lab.serving.types import ArtifactRef, ComponentName, InferenceService
 
+GRPC = "grpcio"
 # What our own model server needs of whatever interpreter it runs in.
 _OURS = ("numpy", "tornado")
+_MODULES = {"scikit-learn": "sklearn", "grpcio": "grpc"}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_VERSION = re.compile(r"[0-9][A-Za-z0-9.!_-]*")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Interpreter:
-    """What was seen of an artifact's own interpreter: whether it runs, and which of the asked distributions it lacks."""
+    """What was seen of an artifact's own interpreter: whether it runs, and which of the asked modules it lacks."""
 
     there: bool = True
     missing: tuple[str, ...] = ()
@@ -43,12 +46,25 @@ def artifact_of(spec: InferenceService, component: ComponentName) -> ArtifactRef
     return spec.model if component == "predictor" else spec.transformer
 
 
-def needed_here(spec: InferenceService, component: ComponentName, runtime: Runtime) -> tuple[str, ...]:
-    """What the artifact's own interpreter must have to serve it with the built-in server."""
-    if runtime.adapter or component != "predictor" or spec.model is None:
+def programs_of(spec: InferenceService, component: ComponentName, runtime: Runtime) -> tuple[str, ...]:
+    """The programs that must be on PATH for a component, whatever its interpreter."""
+    if component != "predictor" or runtime.name == CUSTOM:
         return ()
-    found = served(runtime, spec.model.framework)
-    return found.requirements if found else ()
+    found = served(runtime, spec.model.framework if spec.model else None)
+    return (*runtime.programs, *(found.programs if found else ()))
+
+
+def modules_needed(spec: InferenceService, component: ComponentName, runtime: Runtime) -> tuple[str, ...]:
+    """The modules that the artifact's own interpreter must have for the built-in server, and is not recorded to have."""
+    artifact = artifact_of(spec, component)
+    if artifact is None or not _in_own_interpreter(component, runtime):
+        return ()
+    recorded = {_base(name) for name in _packages(artifact)}
+    return tuple(
+        dict.fromkeys(
+            module_of(one) for one in _wanted(spec, component, runtime) if _base(one) not in recorded
+        )
+    )
 
 
 def need_of(
@@ -59,30 +75,32 @@ def need_of(
     `own` is what was seen of that interpreter (None: it is taken to have all); `Environments.need_of` looks.
     """
     artifact = artifact_of(spec, component)
-    packages = dict(artifact.environment.get("packages") or {}) if artifact else {}
-    # The predictor's runtime says nothing of a transformer, which runs in our own server unless it is the user's command.
-    if runtime.adapter and (component == "predictor" or runtime.name == CUSTOM):
+    if not _in_own_interpreter(component, runtime):
         found = served(runtime, artifact.framework if artifact else None)
         requirements = (*runtime.requirements, *(found.requirements if found else ()))
-        if not requirements and not runtime.programs:
+        programs = programs_of(spec, component, runtime)
+        if not requirements and not programs:
             return None
         return Need(
             label=" · ".join(filter(None, [runtime.name, found.format if found else None])),
             requirements=requirements,
-            pins=packages if requirements else {},
+            pins=_pins(artifact, requirements) if requirements else {},
             python=runtime.python,
-            programs=runtime.programs,
+            programs=programs,
         )
     if artifact is None or own is None or (own.there and not own.missing):
         return None
-    wanted = needed_here(spec, component, runtime)
-    names = {distribution(requirement) for requirement in (*wanted, *_OURS)}
-    recorded = tuple(name for name in packages if distribution(name) not in names)
+    wanted = _wanted(spec, component, runtime)
+    grpc = (GRPC,) if spec.protocol == "grpc-v2" else ()
+    named = {_base(one) for one in (*wanted, *_OURS, *grpc)}
+    recorded = tuple(name for name in _packages(artifact) if _base(name) not in named)
+    requirements = (*wanted, *recorded, *_OURS, *grpc)
     return Need(
         label=f"{artifact.name} {artifact.version}",
-        requirements=(*wanted, *recorded, *_OURS),
-        pins=packages,
+        requirements=requirements,
+        pins=_pins(artifact, requirements),
         python=_minor(artifact),
+        programs=programs_of(spec, component, runtime),
     )
 
 
@@ -90,6 +108,58 @@ def distribution(requirement: str) -> str:
     """The distribution that a requirement (`scikit-learn[extra]>=1.5`) names, spelt as all tools agree on."""
     found = _NAME.match(requirement)
     return re.sub(r"[-_.]+", "-", found[0]).lower() if found else requirement
+
+
+def module_of(requirement: str) -> str:
+    """The module that a requirement brings."""
+    name = _base(requirement)
+    return _MODULES.get(name, name.replace("-", "_"))
+
+
+def _in_own_interpreter(component: ComponentName, runtime: Runtime) -> bool:
+    # The predictor's runtime says nothing of a transformer, which runs in our own server unless it is the user's command.
+    return runtime.name == BUILT_IN or (component != "predictor" and runtime.name != CUSTOM)
+
+
+def _wanted(spec: InferenceService, component: ComponentName, runtime: Runtime) -> tuple[str, ...]:
+    found = served(runtime, spec.model.framework) if component == "predictor" and spec.model else None
+    return found.requirements if found else ()
+
+
+def _packages(artifact: ArtifactRef) -> dict[str, str]:
+    """What is recorded of the artifact's environment; local versions (`2.13.0+cpu`) are those that everybody has."""
+    recorded = artifact.environment.get("packages")
+    if not isinstance(recorded, Mapping):
+        return {}
+    plain = {str(name): str(version).partition("+")[0] for name, version in recorded.items()}
+    return {
+        name: version
+        for name, version in plain.items()
+        if _NAME.fullmatch(name) and _VERSION.fullmatch(version)
+    }
+
+
+def _pins(artifact: ArtifactRef | None, requirements: Iterable[str]) -> dict[str, str]:
+    packages = _packages(artifact) if artifact else {}
+    asked = {distribution(one) for one in requirements}
+    # What was saved with xgboost may be loaded with its build for processors only, a distribution of another name.
+    pins = {
+        f"{name}-cpu" if f"{distribution(name)}-cpu" in asked else name: version
+        for name, version in packages.items()
+    }
+    model = artifact.framework if artifact else None
+    return dict(
+        sorted(pins.items(), key=lambda item: module_of(item[0]) not in (model, *_FIRST.get(model or "", ())))
+    )
+
+
+# Whose version matters most to a model of this format, where it is not the format's own name.
+_FIRST = {"pytorch": ("torch",), "onnx": ("onnxruntime",), "python": ("cloudpickle",)}
+
+
+def _base(requirement: str) -> str:
+    """Builds without CUDA are distributions of other names and the same modules."""
+    return distribution(requirement).removesuffix("-cpu")
 
 
 def _minor(artifact: ArtifactRef) -> str | None:

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kale_serve_lab.errors import UnsupportedModel
+from kale_serve_lab.serving.config import PROTOCOLS, variables
 
 BUILT_IN = "kale-built-in"
 CUSTOM = "custom"
-PROTOCOLS = ("v1", "v2", "grpc-v1", "grpc-v2")
 # Below every other priority stands what is only taken by its name.
 _LOCAL_FIRST = 1000
 
@@ -24,7 +24,7 @@ _LOCAL_FIRST = 1000
 class ServedFormat:
     """One format that a runtime serves, and what its environment needs for it beside the runtime's own requirements.
 
-    For the built-in server `requirements` is what the model's own interpreter must have.
+    For the built-in server `requirements` is what the model's own interpreter must have. `programs` must be on PATH.
     """
 
     format: str
@@ -32,6 +32,7 @@ class ServedFormat:
     requirements: tuple[str, ...] = ()
     priority: int = 1
     auto_select: bool = True
+    programs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Runtime:
     environment of its own; without any (and without an adapter) the model's own interpreter serves. `python` is what uv
     takes for one ("3.11", ">=3.10,<3.13", a path); None: any 3.11. `programs` must be on PATH. `binary`: takes v2's binary tensors.
     `size`: about how many bytes its environment takes.
-    `command` and `env` belong to the adapter `command`. `source` is "table", "config", or the path of a user's YAML file.
+    `command` and `env` belong to the adapter `command`; `ignored` are fields of the user's YAML that have no effect here. `source` is "table", "config", or the path of a user's YAML file.
     """
 
     name: str
@@ -57,11 +58,19 @@ class Runtime:
     cluster: bool = True
     source: str = "table"
     command: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
 
 
-def _built_in(name: str, *requirements: str) -> ServedFormat:
-    return ServedFormat(name, ("v1", "v2", "grpc-v2"), requirements, priority=_LOCAL_FIRST)
+def _cpu(name: str) -> tuple[str, str]:
+    # The usual builds bring half a gigabyte of CUDA; those without it are made for one platform only.
+    where = 'sys_platform == "linux" and platform_machine == "x86_64"'
+    elsewhere = 'sys_platform != "linux" or platform_machine != "x86_64"'
+    return f"{name}-cpu; {where}", f"{name}; {elsewhere}"
+
+
+def _built_in(name: str, *requirements: str, programs: tuple[str, ...] = ()) -> ServedFormat:
+    return ServedFormat(name, ("v1", "v2", "grpc-v2"), requirements, _LOCAL_FIRST, programs=programs)
 
 
 def _mlserver(name: str, requirement: str, priority: int = 2) -> ServedFormat:
@@ -81,12 +90,12 @@ RUNTIMES: tuple[Runtime, ...] = (
         name=BUILT_IN,
         formats=(
             _built_in("sklearn", "scikit-learn", "joblib"),
-            _built_in("xgboost", "xgboost"),
+            _built_in("xgboost", *_cpu("xgboost")),
             _built_in("lightgbm", "lightgbm"),
             _built_in("pytorch", "torch"),
-            _built_in("tensorflow", "tensorflow"),
+            _built_in("tensorflow", *_cpu("tensorflow")),
             _built_in("onnx", "onnxruntime"),
-            _built_in("pmml", "jpmml-evaluator[jpype]"),
+            _built_in("pmml", "jpmml-evaluator[jpype]", programs=("java",)),
             _built_in("mlflow", "mlflow"),
             _built_in("python", "cloudpickle"),
         ),
@@ -120,7 +129,7 @@ RUNTIMES: tuple[Runtime, ...] = (
     ),
     Runtime(
         name="kserve-xgbserver",
-        formats=_kserve("xgboost", "xgboost-cpu"),
+        formats=_kserve("xgboost", *_cpu("xgboost")),
         adapter="kserve",
         size=600_000_000,
         requirements=("kserve==0.21.0",),
@@ -264,9 +273,6 @@ def _named(rows: tuple[Runtime, ...], name: str, model_format: str | None, proto
 def of_container(container: Mapping[str, Any]) -> Runtime:
     """The runtime that is a user's own command (`ServeConfig.predictor.container`, or the transformer's)."""
     command = container.get("command") or []
-    env = {
-        str(item["name"]): str(item.get("value", "")) for item in container.get("env") or [] if "name" in item
-    }
     return Runtime(
         name=CUSTOM,
         formats=(),
@@ -274,7 +280,7 @@ def of_container(container: Mapping[str, Any]) -> Runtime:
         image=container.get("image"),
         source="config",
         command=(*command, *(container.get("args") or [])) if command else (),
-        env=env,
+        env=variables("container.env", container.get("env")),
     )
 
 

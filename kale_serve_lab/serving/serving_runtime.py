@@ -8,12 +8,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from kale_serve_lab.errors import InvalidConfig
-from kale_serve_lab.serving.runtimes import PROTOCOLS, Runtime, ServedFormat
+from kale_serve_lab.serving.config import PROTOCOLS
+from kale_serve_lab.serving.runtimes import Runtime, ServedFormat
 
 MAX_BYTES = 256 * 1024
 REQUIREMENTS = "kale-serve.dev/requirements"
 PROGRAMS = "kale-serve.dev/programs"
 _KINDS = ("ServingRuntime", "ClusterServingRuntime")
+_READ_OF_SPEC = ("supportedModelFormats", "protocolVersions", "containers", "annotations", "labels")
+_READ_OF_CONTAINER = ("name", "image", "command", "args", "env")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _LONGEST = 253
 
@@ -88,6 +91,7 @@ class _Reader:
             # Without a command it is the image that says what runs, and an image does not run here.
             command=(*command, *arguments) if command else (),
             env=self.variables(container, where),
+            ignored=_ignored(spec, containers),
         )
 
     def formats(self, spec: Mapping[str, Any]) -> tuple[ServedFormat, ...]:
@@ -164,6 +168,13 @@ class _Reader:
 
     def wrong(self, path: tuple[Any, ...], problem: str) -> InvalidConfig:
         return _bad(self._source, problem, _line(self._node, path))
+
+
+def _ignored(spec: Mapping[str, Any], containers: list[Any]) -> tuple[str, ...]:
+    """Fields that say where and how a container runs, which a process of this machine is not."""
+    found = [f"spec.{key}" for key in spec if key not in _READ_OF_SPEC]
+    found += [f"spec.containers[0].{key}" for key in containers[0] if key not in _READ_OF_CONTAINER]
+    return (*found, *(f"spec.containers[{place}]" for place in range(1, len(containers))))
 
 
 def _line(node: Any, path: tuple[Any, ...]) -> int | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from kale_serve_lab.inference.signature import Signature
-from kale_serve_lab.serving.config import ServeConfig
+from kale_serve_lab.serving.config import PROTOCOLS, ServeConfig
 
 ComponentName = Literal["predictor", "transformer"]
-Protocol = Literal["v1", "v2"]
+Protocol = Literal["v1", "v2", "grpc-v1", "grpc-v2"]
 ServiceState = Literal["Pending", "Loading", "Ready", "Updating", "Failed", "Deleting"]
 StageState = Literal["waiting", "running", "done", "failed"]
 ConditionStatus = Literal["True", "False", "Unknown"]
@@ -20,6 +20,11 @@ ConditionStatus = Literal["True", "False", "Unknown"]
 ComponentPhase = Literal["starting", "loading", "loaded", "ended", "due", "failed"]
 # Of one revision. `trying` is the sample prediction; `draining` has left the front and serves its last connections.
 RevisionPhase = Literal["loading", "trying", "ready", "failed", "draining"]
+
+
+def protocol_of(value: object) -> Protocol:
+    """The protocol of this name; v2 where it is none."""
+    return cast("Protocol", value) if value in PROTOCOLS else "v2"
 
 
 @dataclass(frozen=True, order=True)
@@ -101,7 +106,8 @@ class InferenceService:
     @property
     def components(self) -> tuple[ComponentName, ...]:
         """The processes it consists of, the predictor first."""
-        return ("predictor",) if self.transformer is None else ("predictor", "transformer")
+        alone = self.transformer is None and self.config.container("transformer") is None
+        return ("predictor",) if alone else ("predictor", "transformer")
 
     @property
     def signature(self) -> Signature | None:
@@ -137,7 +143,7 @@ class InferenceService:
             transformer=None if transformer is None else ArtifactRef.from_json(transformer),
             config=ServeConfig.from_value(value.get("config")),
             runtime=str(value["runtime"]),
-            protocol="v1" if value["protocol"] == "v1" else "v2",
+            protocol=protocol_of(value["protocol"]),
             created_at=int(value["created_at"]),
             updated_at=int(value["updated_at"]),
         )

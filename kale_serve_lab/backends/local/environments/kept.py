@@ -55,9 +55,13 @@ class Environments:
         python = artifact.environment.get("python") if artifact else None
         own = None
         if isinstance(python, str) and python:
-            wanted = needs.needed_here(spec, component, runtime)
-            own = await _in_thread(self._interpreters.look, python, wanted)
+            modules = needs.modules_needed(spec, component, runtime)
+            own = await _in_thread(self._interpreters.look, python, modules)
         return needs.need_of(spec, component, runtime, own)
+
+    async def lacks(self, python: str, module: str) -> bool:
+        """Whether an interpreter that is there has no such top-level module."""
+        return bool((await _in_thread(self._interpreters.look, python, (module,))).missing)
 
     def name_of(self, need: Need) -> str | None:
         """What the environment is called; None where none is to be made."""

@@ -1,51 +1,61 @@
-"""What an interpreter has, seen from outside: where its packages lie is asked once, what lies there is read each time."""
+"""Which modules an interpreter has, asked of itself: once, until one of the places where its packages lie changes."""
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from kale_serve_lab.serving.need import Interpreter, distribution
+from kale_serve_lab.serving.need import Interpreter
 
 _SECONDS = 60
-_ASK = "import json, sys; print(json.dumps(sys.path))"
+_ASK = (
+    "import importlib.util, json, sys; "
+    "print(json.dumps([sys.path, [m for m in sys.argv[1:] if importlib.util.find_spec(m) is None]]))"
+)
+
+_Times = tuple[tuple[str, int], ...]
 
 
 class Interpreters:
     """Interpreters that artifacts were made in."""
 
     def __init__(self) -> None:
-        self._paths: dict[tuple[str, int], list[str]] = {}
+        self._seen: dict[tuple[str, tuple[str, ...]], tuple[_Times, Interpreter]] = {}
 
-    def look(self, python: str, wanted: Sequence[str]) -> Interpreter:
-        """Whether it runs, and which of the distributions it lacks."""
+    def look(self, python: str, modules: Sequence[str] = ()) -> Interpreter:
+        """Whether it is there, and which of these top-level modules it lacks; one that cannot answer is not there."""
         if not os.access(python, os.X_OK):
             return Interpreter(there=False)
-        if not wanted:
+        if not modules:
             return Interpreter()
-        places = self._places(python)
-        if places is None:
+        key = (python, tuple(modules))
+        if key in self._seen and self._seen[key][0] == _times(place for place, _ in self._seen[key][0]):
+            return self._seen[key][1]
+        try:
+            done = subprocess.run(
+                [python, "-c", _ASK, *modules],
+                capture_output=True,
+                timeout=_SECONDS,
+                check=True,
+                cwd="/",
+                env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+            )
+            places, missing = json.loads(done.stdout)
+        except (OSError, ValueError, subprocess.SubprocessError):
             return Interpreter(there=False)
-        there = {
-            distribution(name)
-            for found in importlib.metadata.distributions(path=places)
-            if (name := found.metadata["Name"])
-        }
-        # Builds without CUDA are distributions of other names and the same modules.
-        there |= {name.removesuffix("-cpu") for name in there}
-        return Interpreter(missing=tuple(one for one in wanted if distribution(one) not in there))
+        found = Interpreter(missing=tuple(missing))
+        self._seen[key] = (_times([python, *filter(None, places)]), found)
+        return found
 
-    def _places(self, python: str) -> list[str] | None:
-        key = (python, os.stat(python).st_mtime_ns)  # noqa: PTH116
-        if key not in self._paths:
-            try:
-                done = subprocess.run(
-                    [python, "-c", _ASK], capture_output=True, timeout=_SECONDS, check=True, cwd="/"
-                )
-                self._paths[key] = [place for place in json.loads(done.stdout) if place]
-            except (OSError, ValueError, subprocess.SubprocessError):
-                return None
-        return self._paths[key]
+
+def _times(places: Iterable[str]) -> _Times:
+    return tuple((place, _time(place)) for place in places)
+
+
+def _time(place: str) -> int:
+    try:
+        return os.stat(place).st_mtime_ns  # noqa: PTH116
+    except OSError:
+        return 0
