@@ -91,11 +91,10 @@ def of_http(status: int, body: bytes | bytearray | memoryview, name: str) -> err
     FastAPI                                       {"detail": "..." | [{"loc": [...], "msg": "..."}]}
     TorchServe                                    {"code": 503, "type": "InternalServerException", "message": "..."}
     """  # noqa: D400, D415
-    raw = bytes(body[:1_000_000])
     try:
-        value: Any = strict_json.loads(raw)
+        value: Any = strict_json.loads(body[:1_000_000])
     except errors.InvalidInput:
-        value = raw[:400].decode("utf-8", "replace").strip()
+        value = _words(bytes(body[:400]), bytes(body[-2000:]))
     if isinstance(value, dict) and isinstance(value.get("error"), dict):
         return told(errors.from_json(value), name)
     cls = _OF_HTTP.get(status, errors.UpstreamFailed)
@@ -129,6 +128,12 @@ def bounded(text: str, most: int = 300) -> str:
     """Printable and of bounded length."""
     cleaned = "".join(char if char.isprintable() else " " for char in text)
     return cleaned if len(cleaned) <= most else cleaned[: most - 3] + "..."
+
+
+def _words(start: bytes, end: bytes) -> str:
+    # MLServer's 500 is the whole traceback, whose last line is the error.
+    text = end.rstrip().rpartition(b"\n")[2] if start.startswith(b"Traceback") else start
+    return text.decode("utf-8", "replace").strip()
 
 
 def _validation(item: Any) -> str:
