@@ -116,9 +116,9 @@ class Endpoint:
             return answers.of_v1(
                 self._decoded(v1.decode_response, response.body), given, service.signature, outputs
             )
-        header, buffers, length = v2.encode_request(
-            inputs.to_tensors(given, service.signature), outputs, binary=service.binary
-        )
+        sent = inputs.to_tensors(given, service.signature)
+        binary = service.binary and (len(sent) == 1 or service.binary_columns)
+        header, buffers, length = v2.encode_request(sent, outputs, binary=binary)
         response = self._infer("v2", header, buffers, length, timeout)
         return answers.of_v2(self._decoded_v2(response), given, service.signature, outputs)
 

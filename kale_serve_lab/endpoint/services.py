@@ -25,7 +25,7 @@ class Service:
     """What must be known to send a request.
 
     `signature` is None where none is known, and where it is the model's but a transformer stands before it. `binary`: whether
-    it takes v2's binary tensors. `mute`: it predicts and tells nothing of its models (TorchServe). `state` and `sentence` are
+    it takes v2's binary tensors, `binary_columns`: also several of them. `mute`: it predicts and tells nothing of its models (TorchServe). `state` and `sentence` are
     None for a server that the daemon does not run.
     """
 
@@ -34,6 +34,7 @@ class Service:
     signature: Signature | None
     transformed: bool = False
     binary: bool = True
+    binary_columns: bool = True
     mute: bool = False
     revision: str | None = None
     address: str | None = None
@@ -146,7 +147,8 @@ class UrlSource:
                 return Service(self._name, "v1", None, mute=mute)
             refusals.check(response, self._name)
             signature = _signature_of(bytes(response.body))
-            return Service(self._name, "v2", signature, binary=_takes_binary(self._get(transport, "/v2")))
+            binary, columns = _takes_binary(self._get(transport, "/v2"))
+            return Service(self._name, "v2", signature, binary=binary, binary_columns=columns)
         finally:
             transport.close()
 
@@ -208,14 +210,13 @@ def get(
         raise refuse(error) from error
 
 
-def _takes_binary(response: Response) -> bool:
-    """MLServer fails on binary tensors; KServe's server takes them and does not say so."""
+def _takes_binary(response: Response) -> tuple[bool, bool]:
+    """MLServer fails on binary tensors; KServe's server takes one and does not say so, and loses a table's columns."""
     with contextlib.suppress(ValueError, TypeError, AttributeError):
         told = json.loads(bytes(response.body))
-        return response.status == 200 and (
-            told.get("name") == "kserve" or "binary_tensor_data" in told.get("extensions", ())
-        )
-    return False
+        listed = response.status == 200 and "binary_tensor_data" in told.get("extensions", ())
+        return listed or told.get("name") == "kserve", listed
+    return False, False
 
 
 def _signature_of(body: bytes) -> Signature | None:

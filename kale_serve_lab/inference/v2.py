@@ -80,8 +80,12 @@ def encode_request(
     payload: dict[str, Any] = {"id": id or new_id()}
     buffers: list[memoryview] = []
     payload["inputs"] = [_encode(tensor, buffers if binary else None) for tensor in inputs]
-    if binary:
-        payload["parameters"] = {"binary_data_output": True}
+    parameters: dict[str, Any] = {"binary_data_output": True} if binary else {}
+    if len(inputs) > 1 and all(len(tensor.shape) == 1 for tensor in inputs):
+        # Columns of a table; KServe's server and MLServer take no more than the first without this word of Seldon's.
+        parameters["content_type"] = "pd"
+    if parameters:
+        payload["parameters"] = parameters
     if outputs is not None:
         payload["outputs"] = [
             {"name": name, "parameters": {"binary_data": True}} if binary else {"name": name}

@@ -46,9 +46,7 @@ def test_many_rows(endpoint):
     assert endpoint.predict(rows).ravel() == pytest.approx(rows @ [0.5, -1.0, 2.0, 0.25])
 
 
-def test_a_frame_for_a_frame(request, server):
-    if server is request.getfixturevalue("mlserver"):
-        pytest.skip("its custom models take one tensor; a frame goes as one a column")
+def test_a_frame_for_a_frame(server):
     frame = pd.DataFrame(ROWS, columns=list("abcd"), index=[7, 8])
     with Endpoint("scorer", url=server.url) as endpoint:
         found = endpoint.predict(frame)

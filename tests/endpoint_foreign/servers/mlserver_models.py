@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from mlserver import MLModel
-from mlserver.codecs import NumpyCodec
+from mlserver.codecs import NumpyCodec, NumpyRequestCodec
 from mlserver.types import InferenceResponse
 
 WEIGHTS = np.array([0.5, -1.0, 2.0, 0.25])
@@ -12,7 +12,7 @@ WEIGHTS = np.array([0.5, -1.0, 2.0, 0.25])
 
 class Scorer(MLModel):
     async def predict(self, payload):
-        rows = self.decode(payload.inputs[0], default_codec=NumpyCodec)
+        rows = np.asarray(self.decode_request(payload, default_codec=NumpyRequestCodec))
         scores = NumpyCodec.encode_output("scores", rows @ WEIGHTS)
         return InferenceResponse(model_name=self.name, outputs=[scores])
 
