@@ -28,9 +28,10 @@ def main() -> None:
                 row = table[model_format] = {}
                 for runtime, found in run.row(run.reference(model_format, Path(folder))):
                     row[runtime] = found.cells
-                    print(f"{model_format} on {runtime}: {found.seconds:.1f} s", flush=True)
-                    for cell, said in found.cells.items():
-                        print(f"  {cell:10} {said[:300]}", flush=True)
+                    told = [f"{model_format} on {runtime}: {found.seconds:.1f} s"]
+                    told += [f"  {cell:10} {said[:300]}" for cell, said in found.cells.items()]
+                    sys.stdout.write("\n".join([*told, ""]))
+                    sys.stdout.flush()
     render.write({name: table[name] for name in run.FORMATS if name in table})
 
 

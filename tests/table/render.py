@@ -28,7 +28,7 @@ def markdown(table: Table) -> str:
     lines.append("| --- |" + " --- |" * len(runtimes))
     for model_format, row in table.items():
         lines.append(
-            f"| **{model_format}** | "
+            f"| **{_words(model_format)}** | "
             + " | ".join(_served(row.get(runtime, {})) for runtime in runtimes)
             + " |"
         )
@@ -38,12 +38,17 @@ def markdown(table: Table) -> str:
         for model_format, row in table.items():
             for text, cells in _reasons(row.get(runtime, {})).items():
                 # One line for all formats of which it says the same.
-                said = re.sub(rf"(?<![\w-]){model_format}(?![\w-])", "this format", text)
-                reasons.setdefault(said, []).append(f"{model_format} {cells}".strip())
+                named = model_format.partition("_")[0]
+                said = re.sub(rf"(?<![\w-]){named}(?![\w-])", "this format", text)
+                reasons.setdefault(said, []).append(f"{_words(model_format)} {cells}".strip())
         if reasons:
             lines.append(f"- `{runtime}`")
             lines += [f"  - {', '.join(where)}: {text}" for text, where in reasons.items()]
     return "\n".join(lines)
+
+
+def _words(model_format: str) -> str:
+    return model_format.replace("_frame", " of mixed columns")
 
 
 def _served(cells: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 import kale_serve_lab as ksl
 from kale_serve_lab.client import Client
@@ -35,6 +36,7 @@ PROTOCOLS = ("v2", "v1", "grpc-v2", "grpc-v1")
 # The formats, each with the environment (tests/peers.py) its model is made in; None: our own.
 FORMATS: dict[str, str | None] = {
     "sklearn": None,
+    "sklearn_frame": None,
     "xgboost": None,
     "lightgbm": None,
     "pytorch": "torch",
@@ -48,11 +50,11 @@ FORMATS: dict[str, str | None] = {
 
 @dataclass(frozen=True)
 class Reference:
-    """A submitted model, rows, and what the model itself says of them: one array, or several by name."""
+    """A submitted model, rows (an array or a frame), and what the model itself says of them: one array, or several by name."""
 
     format: str
     id: int
-    rows: np.ndarray[Any, Any]
+    rows: Any
     answer: dict[str, np.ndarray[Any, Any]]
 
 
@@ -82,7 +84,8 @@ def reference(model_format: str, folder: Path) -> Reference:
         raise RuntimeError(f"The model of {model_format} was not submitted: {done.stderr[-4000:]}")
     said = json.loads(result.read_text())
     answer = {name: np.array(values) for name, values in said["answer"].items()}
-    return Reference(model_format, said["id"], np.array(said["rows"], said["dtype"]), answer)
+    rows = np.array(said["rows"], said["dtype"]) if said["dtype"] else pd.DataFrame(said["rows"])
+    return Reference(model_format, said["id"], rows, answer)
 
 
 def interpreter(model_format: str) -> Path:
@@ -112,14 +115,14 @@ def _pair(model: Reference, runtime: str) -> Found:
     found = Found()
     asked: list[str] = []
     for protocol in PROTOCOLS:
-        refusal = _refusal(model, runtime, protocol)
-        if refusal is None:
+        refused = refusal(model, runtime, protocol)
+        if refused is None:
             asked.append(protocol)
             continue
         for cell in _cells_of(protocol):
-            found.cells[cell] = refusal.message
-        found.codes.add(refusal.code)
-    name = f"{model.format}-{runtime}"[:60]
+            found.cells[cell] = refused.message
+        found.codes.add(refused.code)
+    name = f"{model.format}-{runtime}".replace("_", "-")
     service: Mapping[str, Any] | None = None
     try:
         for protocol in asked:
@@ -153,7 +156,7 @@ def _cells_of(protocol: str) -> tuple[str, ...]:
     return ("v2 JSON", "v2 binary") if protocol == "v2" else (protocol,)
 
 
-def _refusal(model: Reference, runtime: str, protocol: str) -> KaleServeError | None:
+def refusal(model: Reference, runtime: str, protocol: str) -> KaleServeError | None:
     """With what the daemon would refuse to serve it so, before anything is started."""
     body = {
         "name": None,
@@ -174,7 +177,11 @@ def _refusal(model: Reference, runtime: str, protocol: str) -> KaleServeError | 
 def _check_server(runtime: str, service: Mapping[str, Any]) -> None:
     """No cell is to be won by the built-in server under another's name: a foreign server is a child of the model server."""
     foreign = next(one for one in RUNTIMES if one.name == runtime).adapter != ""
-    (pid,) = [one["pid"] for one in service["components"] if one["component"] == "predictor"]
+    (pid,) = [
+        one["pid"]
+        for one in service["components"]
+        if (one["component"], one["revision"]) == ("predictor", service["ready_revision"])
+    ]
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     if foreign != bool(children):
         raise AssertionError(f"{runtime} is served by {service['components']} with the children {children}.")
@@ -187,7 +194,7 @@ def _ask(name: str, model: Reference, cell: str, service: Mapping[str, Any]) -> 
     try:
         with ksl.Endpoint(name, protocol_version=protocol) as endpoint:
             if cell == "v2 JSON":
-                answered = endpoint.predict({"inputs": _json_inputs(model)})
+                answered = endpoint.predict(_json_request(model))
                 found: Any = {item["name"]: _array_of(item) for item in answered["outputs"]}
             else:
                 found = endpoint.predict(model.rows)
@@ -196,11 +203,24 @@ def _ask(name: str, model: Reference, cell: str, service: Mapping[str, Any]) -> 
     return _difference(model, found) or SERVED
 
 
-def _json_inputs(model: Reference) -> list[dict[str, Any]]:
-    made = tensors.from_array("input-0", model.rows)
-    return [
-        {"name": "input-0", "datatype": made.dtype, "shape": list(made.shape), "data": model.rows.tolist()}
-    ]
+def _json_request(model: Reference) -> dict[str, Any]:
+    """As somebody with curl would write it."""
+    named = {"input-0": model.rows}
+    if isinstance(model.rows, pd.DataFrame):
+        named = {name: model.rows[name].to_numpy() for name in model.rows}
+    made = [tensors.from_array(name, values) for name, values in named.items()]
+    return {
+        "inputs": [
+            {
+                "name": one.name,
+                "datatype": one.dtype,
+                "shape": list(one.shape),
+                "data": named[one.name].tolist(),
+            }
+            for one in made
+        ],
+        "parameters": {"content_type": "pd"} if len(made) > 1 else {},
+    }
 
 
 def _array_of(item: Mapping[str, Any]) -> Any:
@@ -209,6 +229,8 @@ def _array_of(item: Mapping[str, Any]) -> Any:
 
 def _difference(model: Reference, found: Any) -> str | None:
     expected = model.answer
+    if isinstance(found, pd.DataFrame):
+        found = {name: found[name].to_numpy() for name in found}
     if not isinstance(found, dict):
         found = {"": found}
     if len(expected) == len(found) == 1:

@@ -17,7 +17,7 @@ sys.path.append(SDK)
 
 
 def submit(model: Any, rows: Any, answer: Any, **keywords: Any) -> None:
-    """`rows`: an array; `answer`: an array, or several by the names of the model's outputs."""
+    """`rows`: an array or a frame; `answer`: an array, or several by the names of the model's outputs."""
     import kale_serve_lab as ksl
 
     artifact = ksl.Model(model=model, signature=rows, **keywords).submit_artifact()
@@ -25,8 +25,8 @@ def submit(model: Any, rows: Any, answer: Any, **keywords: Any) -> None:
     record = {
         "id": artifact.id,
         "packages": artifact.artifact["environment"]["packages"],
-        "rows": rows.tolist(),
-        "dtype": str(rows.dtype),
+        "rows": rows.to_dict("list") if hasattr(rows, "to_dict") else rows.tolist(),
+        "dtype": str(rows.dtype) if hasattr(rows, "dtype") else None,
         "answer": {name: values.tolist() for name, values in outputs.items()},
         "protobuf": "google.protobuf" in sys.modules and sys.modules["google.protobuf"].__version__,
     }
