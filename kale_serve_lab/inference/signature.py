@@ -158,6 +158,17 @@ class Signature:
             return self.inputs
         return (TensorSpec("input-0", dtype, (-1, len(self.inputs))),)
 
+    def with_outputs(self, outputs: Sequence[TensorSpec]) -> Signature:
+        """The same inputs with these outputs."""
+        return Signature(
+            layout=self.layout,
+            named=self.named,
+            inputs=self.inputs,
+            outputs=outputs,
+            input_example=self.input_example,
+            source=self.source,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """All keys, as artifacts and services carry them."""
         return {

@@ -12,15 +12,16 @@ from kale_serve_lab.errors import InvalidInput
 from kale_serve_lab.inference import dtypes, tensors
 from kale_serve_lab.inference.signature import Signature, TensorSpec
 from kale_serve_lab.inference.tensors import Tensor
-
-_MOST_NAMES_SHOWN = 8
+from kale_serve_lab.model_server import fit
+from kale_serve_lab.model_server.fit import names_shown as _names
 
 
 class InputReader:
     """Reads tensors (v2) and rows (v1) into the model's input.
 
     With a signature of layout "columns": a DataFrame with the training columns and dtypes where they are named, else an
-    array of shape (rows, columns). With layout "tensor", the array itself. Without a signature, what came decides.
+    array of shape (rows, columns). With layout "tensor", the array itself; with "tensors", a dict of arrays by the inputs'
+    names. Without a signature, what came decides.
     `categorical`: text columns become pandas categories, which is the only form in which XGBoost and LightGBM take texts.
     Raises `InvalidInput` for what does not fit.
     """
@@ -48,8 +49,14 @@ class InputReader:
                     f"The model takes one tensor, {len(given)} came.",
                     hint=f"Send {signature.inputs[0].name!r}.",
                 )
-            return _fitted(given[0], signature.inputs[0])
+            return _some(_fitted(given[0], signature.inputs[0]))
         specs = signature.inputs
+        if signature.layout == "tensors":
+            fit.check_names([tensor.name for tensor in given], [spec.name for spec in specs])
+            by_its_name = {tensor.name: tensor for tensor in given}
+            found = {spec.name: _fitted(by_its_name[spec.name], spec) for spec in specs}
+            fit.check_batch(found)
+            return found
         if len(given) == 1 and (len(specs) > 1 or len(given[0].shape) == 2):
             return self._from_matrix(given[0])
         by_name = {tensor.name: tensor for tensor in given}
@@ -79,6 +86,8 @@ class InputReader:
         if signature.layout == "tensor":
             return self._tensor_rows(given, signature.inputs[0])
         specs = signature.inputs
+        if signature.layout == "tensors":
+            return _named_tensors(given, specs)
         if isinstance(given[0], dict):
             listed = _listed(given, specs)
         else:
@@ -166,10 +175,10 @@ class InputReader:
         return tensors.from_json(spec.name, spec.dtype, (len(values),), values).array
 
     def _tensor_rows(self, given: Sequence[Any], spec: TensorSpec) -> Any:
-        shape = _nested_shape(given)
-        if spec.dtype == dtypes.BYTES and len(spec.shape) == 1:
-            shape = (len(given),)
-        return _fitted(tensors.from_json(spec.name, spec.dtype, shape, list(given)), spec)
+        if isinstance(given[0], dict):
+            # What takes one input by its name elsewhere takes it here.
+            given = [row[0] for row in _listed(given, [spec])]
+        return _fitted(_of_rows(spec, given), spec)
 
     def _unsigned_tensors(self, given: Sequence[Tensor]) -> Any:
         if len(given) == 1:
@@ -275,29 +284,44 @@ def _column(tensor: Tensor, spec: TensorSpec) -> NDArray[Any]:
 
 
 def _fitted(tensor: Tensor, spec: TensorSpec) -> NDArray[Any]:
-    fits = len(tensor.shape) == len(spec.shape) and all(
-        size in (-1, came) for size, came in zip(spec.shape, tensor.shape, strict=True)
-    )
-    if not fits:
-        raise InvalidInput(
-            f"{tensor.name}: shape {list(tensor.shape)} came, the model takes {list(spec.shape)} (-1: any).",
-            subject=tensor.name,
-        )
+    fit.check_shape(tensor.name, tensor.shape, spec.shape)
     return _cast(tensor.name, tensor, spec.dtype)
+
+
+def _some(found: NDArray[Any]) -> NDArray[Any]:
+    if found.ndim and not len(found):
+        raise InvalidInput("The request has no rows.")
+    return found
 
 
 def _cast(name: str, tensor: Tensor, dtype: str) -> NDArray[Any]:
     """The values in the training dtype; refused where that would lose more than a float's last digits."""
     if tensor.dtype == dtype:
         return tensor.array
-    wrong = InvalidInput(f"{name}: {tensor.dtype} came, the model takes {dtype}.", subject=name)
     if dtypes.BYTES in (tensor.dtype, dtype):
-        raise wrong
-    with np.errstate(invalid="ignore", over="ignore"):
-        found = tensor.data.astype(dtypes.NUMPY[dtype][0])
-    if dtype not in dtypes.FLOATS and not np.array_equal(found, tensor.data):
-        raise wrong
-    return found
+        raise InvalidInput(f"{name}: {tensor.dtype} came, the model takes {dtype}.", subject=name)
+    return fit.cast(name, tensor.data, dtype)
+
+
+def _named_tensors(given: Sequence[Any], specs: Sequence[TensorSpec]) -> dict[str, NDArray[Any]]:
+    """Rows that name their inputs, or list them in their order, as arrays."""
+    if isinstance(given[0], dict):
+        listed = _listed(given, specs)
+    else:
+        _check_rows(given, specs)
+        listed = list(given)
+    return {
+        spec.name: _fitted(_of_rows(spec, [row[at] for row in listed]), spec) for at, spec in enumerate(specs)
+    }
+
+
+def _of_rows(spec: TensorSpec, values: Sequence[Any]) -> Tensor:
+    shape = _nested_shape(values)
+    if spec.dtype == dtypes.BYTES and len(spec.shape) == 1:
+        shape = (len(values),)
+    elif len(shape) == 1 and len(spec.shape) == 2 and spec.shape[1] == 1:
+        shape, values = (len(values), 1), [[value] for value in values]
+    return tensors.from_json(spec.name, spec.dtype, shape, list(values))
 
 
 def _nested_shape(value: Any) -> tuple[int, ...]:
@@ -308,9 +332,3 @@ def _nested_shape(value: Any) -> tuple[int, ...]:
             break
         value = value[0]
     return tuple(shape)
-
-
-def _names(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:_MOST_NAMES_SHOWN])
-    more = len(names) - _MOST_NAMES_SHOWN
-    return f"{shown} and {more} more" if more > 0 else shown

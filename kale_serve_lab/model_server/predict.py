@@ -6,31 +6,20 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
-import numpy as np
-
-from kale_serve_lab.errors import InvalidInput, KaleServeError, ModelLoadFailed, PredictFailed
+from kale_serve_lab.errors import KaleServeError, ModelLoadFailed, PredictFailed
 from kale_serve_lab.inference import tensors, v1, v2
-from kale_serve_lab.inference.signature import TensorSpec
-from kale_serve_lab.inference.tensors import Tensor
+from kale_serve_lab.inference.signature import Signature, TensorSpec
 from kale_serve_lab.model_server import loaders
 from kale_serve_lab.model_server.component import Protocol_, Told
+from kale_serve_lab.model_server.fit import names_shown
 from kale_serve_lab.model_server.http import Request, Response
 from kale_serve_lab.model_server.inputs import InputReader
+from kale_serve_lab.model_server.outputs import Outputs, by_name, rows
 from kale_serve_lab.model_server.spec import LaunchSpec
 from kale_serve_lab.model_server.work import MainThreadWork
-
-# What a request may ask for by name: an attribute of the model is never reached by a name from the wire.
-METHODS = (
-    "predict",
-    "predict_proba",
-    "predict_log_proba",
-    "decision_function",
-    "transform",
-    "score_samples",
-)
 
 _SMALL_BYTES = 16 * 1024
 # The longest that the server thread may be kept from health checks and control by one prediction of its own.
@@ -54,19 +43,13 @@ class Predictor:
     def load(self) -> dict[str, float]:
         """Load the model, here and now."""
         spec = self._spec
-        self._model, seconds = loaders.load(spec)
-        self._methods: dict[str, Callable[[Any], Any]] = {
-            name: getattr(self._model, name) for name in METHODS if callable(getattr(self._model, name, None))
-        }
-        default = spec.method or next(iter(self._methods), None)
-        if default not in self._methods:
-            raise ModelLoadFailed(
-                f"{spec.service}: {type(self._model).__name__} has no method {default or 'predict'!r}.",
-                subject=spec.service,
-                hint=f"It has {', '.join(self._methods) or 'nothing to predict with'}.",
-            )
-        self._default = default
-        self._reader = InputReader(spec.signature, categorical=spec.framework in ("xgboost", "lightgbm"))
+        model, seconds = loaders.load(spec)
+        declared: Signature | None = getattr(model, "declared", None)
+        # What a file says of its own tensors stands in for a signature that nobody recorded.
+        self._signature = _agreed(spec, declared)
+        named = () if self._signature is None else [output.name for output in self._signature.outputs]
+        self._outputs = Outputs(model, spec.service, spec.method, named)
+        self._reader = InputReader(self._signature, categorical=spec.framework in ("xgboost", "lightgbm"))
         return seconds
 
     def infer(self, protocol: Protocol_, request: Request, respond: Callable[[Response], None]) -> None:
@@ -132,17 +115,21 @@ class Predictor:
 
     def inputs(self) -> tuple[TensorSpec, ...]:
         """The signature's tensors as they travel."""
-        return () if self._spec.signature is None else self._spec.signature.wire_inputs()
+        return () if self._signature is None else self._signature.wire_inputs()
 
     def outputs(self) -> tuple[TensorSpec, ...]:
         """The signature's outputs that the model has."""
-        return () if self._spec.signature is None else self._spec.signature.outputs
+        return () if self._signature is None else self._signature.outputs
 
     def _answer_v2(self, request: Request) -> Response:
         asked = v2.decode_request(request.body, v2.header_length(request.headers.get(v2.LENGTH_HEADER)))
         answer = self._predicted(asked)
-        names = [output.name for output in asked.outputs or ()] or [self._default]
-        wanted = [tensor.name for tensor in answer.outputs if asked.wants_binary(_base(tensor.name, names))]
+        names = [output.name for output in asked.outputs or ()]
+        wanted = [
+            tensor.name
+            for tensor in answer.outputs
+            if asked.wants_binary(self._outputs.asked_by(tensor.name, names))
+        ]
         header, buffers, length = v2.encode_response(
             answer.model_name,
             answer.outputs,
@@ -157,74 +144,41 @@ class Predictor:
         )
 
     def _predicted(self, asked: v2.InferRequest) -> v2.InferResponse:
-        names = [output.name for output in asked.outputs or ()] or [self._default]
-        self._check(names)
-        found = self._run(names, self._reader.tensors(asked.inputs))
+        names = [output.name for output in asked.outputs or ()]
+        self._outputs.check(names)
+        found = self._outputs.of(names, self._reader.tensors(asked.inputs))
         return v2.InferResponse(
             self._spec.model_name,
             str(self._spec.revision),
             asked.id or v2.new_id(),
-            [tensor for name, value in found.items() for tensor in _output_tensors(name, value)],
+            [
+                tensors.from_array(label, array)
+                for name, answer in found.items()
+                for label, array in by_name(name, answer).items()
+            ],
         )
 
     def _answer_v1(self, request: Request) -> Response:
         payload = v1.decode_request(request.body)
-        names = v1.requested_outputs(payload) or [self._default]
-        self._check(names)
-        found = self._run(names, self._reader.rows(v1.instances(payload)))
-        first = self._default if self._default in found else names[0]
-        predictions = found.pop(first)
-        body = v1.encode_response(predictions, found)
+        names = v1.requested_outputs(payload) or []
+        self._outputs.check(names)
+        found = self._outputs.of(names, self._reader.rows(v1.instances(payload)))
+        first = self._outputs.default if self._outputs.default in found else next(iter(found))
+        body = v1.encode_response(rows(found.pop(first)), found)
         return Response(200, (body,), {"Content-Type": v1.CONTENT_TYPE})
 
-    def _check(self, names: Sequence[str]) -> None:
-        for name in names:
-            if name not in self._methods:
-                raise InvalidInput(
-                    f"{self._spec.service} has no output {name[:100]!r}.",
-                    subject=name[:100],
-                    hint=f"It has {', '.join(self._methods)}.",
-                )
 
-    def _run(self, names: Sequence[str], given: Any) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for name in names:
-            try:
-                found[name] = _plain(self._methods[name](given))
-            except BaseException as error:  # a user's model may raise anything, SystemExit included
-                log.exception("%s: %s failed", self._spec.service, name)
-                raise PredictFailed(
-                    f"{type(self._model).__name__}.{name} raised {type(error).__name__}: {error}",
-                    subject=self._spec.service,
-                    hint="The log has the traceback.",
-                    details={"exception": type(error).__name__},
-                ) from error
-        return found
-
-
-def _plain(value: Any) -> Any:
-    """An array, or a list of arrays (one for each output of a multi-output model)."""
-    if isinstance(value, np.ndarray):
-        return value
-    if hasattr(value, "toarray"):
-        return value.toarray()
-    if hasattr(value, "to_numpy"):
-        return value.to_numpy()
-    if (
-        isinstance(value, list | tuple)
-        and value
-        and all(isinstance(part, np.ndarray) and part.ndim for part in value)
-    ):
-        return list(value)
-    return np.asarray(value)
-
-
-def _output_tensors(name: str, value: Any) -> list[Tensor]:
-    if isinstance(value, list):
-        return [tensors.from_array(f"{name}-{index}", part) for index, part in enumerate(value)]
-    return [tensors.from_array(name, value)]
-
-
-def _base(tensor_name: str, names: Sequence[str]) -> str:
-    """The output that was asked for, of `predict_proba-1` too."""
-    return tensor_name if tensor_name in names else tensor_name.rpartition("-")[0]
+def _agreed(spec: LaunchSpec, declared: Signature | None) -> Signature | None:
+    """The recorded signature, with what only the file says. Raises `ModelLoadFailed` where the two contradict each other."""
+    signature = spec.signature
+    if signature is None or declared is None:
+        return signature or declared
+    own = [item.name for item in declared.inputs]
+    if signature.layout == "tensors" and sorted(item.name for item in signature.inputs) != sorted(own):
+        raise ModelLoadFailed(
+            f"{spec.service}: the signature names {names_shown([item.name for item in signature.inputs])}; "
+            f"the model's file has {names_shown(own)}.",
+            subject=spec.service,
+            hint="Submit the model with a signature that has its names.",
+        )
+    return signature if signature.outputs else signature.with_outputs(declared.outputs)
