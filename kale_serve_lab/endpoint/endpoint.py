@@ -12,10 +12,21 @@ from urllib.parse import quote
 from kale_serve_lab import errors
 from kale_serve_lab.endpoint import answers, inputs, refusals
 from kale_serve_lab.endpoint.http1 import Response
-from kale_serve_lab.endpoint.services import DaemonSource, Service, Source, UrlSource, get
+from kale_serve_lab.endpoint.services import (
+    GRPC,
+    PROTOCOLS,
+    DaemonSource,
+    GrpcSource,
+    Line,
+    Service,
+    Source,
+    UrlSource,
+    get,
+)
 from kale_serve_lab.endpoint.transport import CannotConnect, Transport
 from kale_serve_lab.inference import strict_json, v1, v2
 from kale_serve_lab.inference.signature import Signature
+from kale_serve_lab.inference.tensors import Tensor
 
 TIMEOUT_SECONDS: Final = 60.0
 
@@ -24,13 +35,15 @@ class Endpoint:
     """A service to ask for predictions; safe to share between threads.
 
     `name` is the service's (`isvc.name`). A service that this machine's daemon runs is found by its name; `url` reaches one
-    elsewhere, with `token` as bearer token (`"file:path"` is read again for each request).
+    elsewhere (`http`, `https`, `grpc` or `grpcs`), with `token` as bearer token (`"file:path"` is read again for each request).
+    `protocol_version` is "v1", "v2", "grpc-v1" (TensorFlow Serving's) or "grpc-v2"; without it, what the service offers decides.
 
         endpoint = Endpoint("iris")
         endpoint.predict(X_test)                             # in kind: an array for an array, a frame for a frame
         endpoint.predict(X_test, outputs=["predict_proba"])
 
-    Raises `EndpointNotFound` where the daemon knows no such service.
+    Raises `EndpointNotFound` where the daemon knows no such service, and `InvalidRequest` where it does not speak the protocol or
+    gRPC needs a package that is not installed.
     """
 
     def __init__(
@@ -40,6 +53,8 @@ class Endpoint:
         token: str | None = None,
         kubernetes_host: str | None = None,
         url: str | None = None,
+        *,
+        protocol_version: str | None = None,
     ) -> None:
         if not isinstance(name, str) or not name:
             shown = repr(name)[:80]
@@ -52,13 +67,17 @@ class Endpoint:
                 subject=name,
                 hint="Give the service's own address: Endpoint(name, url=..., token=...).",
             )
+        if protocol_version is not None and protocol_version not in PROTOCOLS:
+            raise errors.InvalidRequest(
+                f"There is no protocol {str(protocol_version)[:40]!r}.",
+                subject=name,
+                hint=f"Known are {', '.join(PROTOCOLS)}.",
+            )
         self.name = name
         self.namespace = namespace or "default"
-        self._source: Source = (
-            DaemonSource(name, self.namespace) if url is None else UrlSource(name, url, token)
-        )
+        self._source: Source = _source(name, self.namespace, token, url, protocol_version)
         self._lock = threading.Lock()
-        self._found: tuple[Service, Transport] | None = None
+        self._found: tuple[Service, Line] | None = None
         self._heads: dict[str, str] = {}
         if url is None:
             self._service()
@@ -104,6 +123,8 @@ class Endpoint:
                 raise
             service = renewed
             given = inputs.understand(x, service.signature, verbatim_dicts=service.transformed)
+        if service.protocol in GRPC:
+            return self._predict_over_grpc(given, outputs, timeout)
         if given.payload is not None:
             return self._predict_payload(given.payload, outputs, timeout)
         if service.protocol == "v1":
@@ -124,7 +145,12 @@ class Endpoint:
 
     def metadata(self) -> dict[str, Any]:
         """The server's own description of the model: `{"name", "versions", "platform", "inputs", "outputs"}` with v2."""
-        service, _ = self._service()
+        service, line = self._service()
+        if not isinstance(line, Transport):
+            try:
+                return line.metadata(TIMEOUT_SECONDS)
+            except CannotConnect as error:
+                raise self._unreachable(self._renewed(service), error) from error
         path = f"/{service.protocol}/models/{quote(service.model, safe='')}"
         response = self._get(path)
         refusals.check(response, self.name)
@@ -136,12 +162,14 @@ class Endpoint:
     def ready(self) -> bool:
         """Whether it answers predictions now. Raises `EndpointNotFound` where there is no such service."""
         try:
-            service, _ = self._service()
+            service, line = self._service()
+            if not isinstance(line, Transport):
+                return line.ready(TIMEOUT_SECONDS)
             model = quote(service.model, safe="")
             path = f"/v2/models/{model}/ready" if service.protocol == "v2" else f"/v1/models/{model}"
             response = self._get("/ping" if service.mute else path)
             refusals.check(response, self.name)
-        except (errors.EndpointNotReady, errors.EndpointGone, errors.Timeout):
+        except (errors.EndpointNotReady, errors.EndpointGone, errors.Timeout, CannotConnect):
             return False
         if service.protocol == "v2":
             return True
@@ -190,6 +218,43 @@ class Endpoint:
             raise errors.UpstreamFailed(f"{self.name}: the answer is no object.", subject=self.name)
         return found
 
+    def _predict_over_grpc(self, given: inputs.Given, outputs: Sequence[str] | None, timeout: float) -> Any:
+        signature = self._service()[0].signature
+        if given.payload is None:
+            found = self._infer_tensors(inputs.to_tensors(given, signature), outputs, timeout)
+            return answers.of_v2(found, given, signature, outputs)
+        if "instances" in given.payload:
+            rows = inputs.understand(v1.instances(given.payload), signature)
+            outputs = outputs or v1.requested_outputs(given.payload)
+            found = self._infer_tensors(inputs.to_tensors(rows, signature), outputs, timeout)
+            return {"predictions": v1.plain(answers.of_v2(found, rows, signature, outputs))}
+        asked = v2.decode_request(strict_json.dumps(v1.plain(given.payload)), None)
+        names = outputs or [output.name for output in asked.outputs or ()] or None
+        found = self._infer_tensors(asked.inputs, names, timeout)
+        answer, _, _ = v2.encode_response(
+            found.model_name, found.outputs, asked.id or found.id, model_version=found.model_version
+        )
+        return strict_json.loads(answer)
+
+    def _infer_tensors(
+        self, given: Sequence[Tensor], outputs: Sequence[str] | None, timeout: float
+    ) -> v2.InferResponse:
+        service, line = self._service()
+        assert not isinstance(line, Transport)
+        try:
+            found, revision = line.infer(given, outputs, timeout)
+        except CannotConnect as error:
+            after, line = self._service(renew=True) if service.address is not None else (service, line)
+            if isinstance(line, Transport) or (after == service and after.state not in ("Ready", "Updating")):
+                raise self._unreachable(after, error) from error
+            try:
+                found, revision = line.infer(given, outputs, timeout)
+            except CannotConnect as again:
+                raise self._unreachable(after, again) from again
+        if revision is not None and revision != service.revision and service.address is not None:
+            self._follow(line, service, revision)
+        return found
+
     def _infer(
         self,
         protocol: Literal["v1", "v2"],
@@ -199,6 +264,7 @@ class Endpoint:
         timeout: float,
     ) -> Response:
         service, transport = self._service()
+        assert isinstance(transport, Transport)
         start = self._heads.get(protocol)
         if start is None:
             model = quote(service.model, safe="")
@@ -230,6 +296,7 @@ class Endpoint:
         if before.address is None:
             raise self._unreachable(before, error) from error
         after, transport = self._service(renew=True)
+        assert isinstance(transport, Transport)
         if after.address == before.address and after.state not in ("Ready", "Updating"):
             raise self._unreachable(after, error) from error
         try:
@@ -255,15 +322,17 @@ class Endpoint:
 
     def _get(self, path: str) -> Response:
         service, transport = self._service()
+        assert isinstance(transport, Transport)
 
         def refuse(error: Exception) -> errors.KaleServeError:
-            return self._unreachable(
-                self._service(renew=True)[0] if service.address is not None else service, error
-            )
+            return self._unreachable(self._renewed(service), error)
 
         return get(transport, self._source, path, TIMEOUT_SECONDS, refuse)
 
-    def _service(self, *, renew: bool = False) -> tuple[Service, Transport]:
+    def _renewed(self, service: Service) -> Service:
+        return self._service(renew=True)[0] if service.address is not None else service
+
+    def _service(self, *, renew: bool = False) -> tuple[Service, Line]:
         found = self._found
         if found is not None and not renew:
             return found
@@ -272,23 +341,23 @@ class Endpoint:
                 # Another thread has asked in the meantime.
                 return self._found
             service = self._source.find()
-            if found is not None and found[0].address == service.address:
+            if found is not None and _same_line(found[0], service):
                 self._found = (service, found[1])
             else:
-                self._found = (service, self._source.transport(service))
+                self._found = (service, self._source.line(service))
                 self._heads = {}
                 if found is not None:
                     found[1].close()
             return self._found
 
-    def _follow(self, transport: Transport, before: Service, revision: str) -> None:
+    def _follow(self, line: Line, before: Service, revision: str) -> None:
         # A new revision may take something else. The prediction itself is there already, whatever the daemon says now.
         after = before
         with contextlib.suppress(errors.KaleServeError):
             after = self._source.find()
         with self._lock:
-            if self._found == (before, transport) and after.address == before.address:
-                self._found = (replace(after, revision=revision), transport)
+            if self._found == (before, line) and _same_line(after, before):
+                self._found = (replace(after, revision=revision), line)
 
     def _decoded(self, decode: Any, body: Any) -> Any:
         try:
@@ -310,3 +379,17 @@ class Endpoint:
             subject=self.name,
             hint="Is it a model server that speaks this protocol?",
         )
+
+
+def _source(name: str, namespace: str, token: str | None, url: str | None, protocol: Any) -> Source:
+    if url is None:
+        return DaemonSource(name, namespace, protocol)
+    if url.startswith(("grpc:", "grpcs:")):
+        return GrpcSource(name, url, token, protocol)
+    return UrlSource(name, url, token, protocol)
+
+
+def _same_line(one: Service, other: Service) -> bool:
+    # v1 and v2 share theirs; over gRPC each protocol has its own.
+    spoken = [service.protocol if service.protocol in GRPC else "" for service in (one, other)]
+    return (one.address, one.grpc, spoken[0]) == (other.address, other.grpc, spoken[1])

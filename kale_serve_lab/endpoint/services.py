@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
-from urllib.parse import quote, unquote, urlsplit
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from kale_serve_lab import errors
 from kale_serve_lab.endpoint import refusals
-from kale_serve_lab.endpoint.transport import Transport
+from kale_serve_lab.endpoint.grpc import Calls, NotSpoken, Speaker, Target, require, speaker
+from kale_serve_lab.endpoint.transport import CannotConnect, Transport
 from kale_serve_lab.inference.signature import Signature, TensorSpec
 
 if TYPE_CHECKING:
@@ -20,17 +22,24 @@ if TYPE_CHECKING:
     from kale_serve_lab.endpoint.http1 import Response
 
 
+Protocol_ = Literal["v1", "v2", "grpc-v1", "grpc-v2"]
+PROTOCOLS: Final[tuple[Protocol_, ...]] = ("v1", "v2", "grpc-v1", "grpc-v2")
+GRPC: Final = frozenset({"grpc-v1", "grpc-v2"})
+
+Line = Transport | Speaker
+
+
 @dataclass(frozen=True)
 class Service:
     """What must be known to send a request.
 
     `signature` is None where none is known, and where it is the model's but a transformer stands before it. `binary`: whether
     it takes v2's binary tensors, `binary_columns`: also several of them. `mute`: it predicts and tells nothing of its models (TorchServe). `state` and `sentence` are
-    None for a server that the daemon does not run.
+    None for a server that the daemon does not run. `grpc` is where its gRPC answers, None where it offers none.
     """
 
     model: str
-    protocol: Literal["v1", "v2"]
+    protocol: Protocol_
     signature: Signature | None
     transformed: bool = False
     binary: bool = True
@@ -38,6 +47,7 @@ class Service:
     mute: bool = False
     revision: str | None = None
     address: str | None = None
+    grpc: Target | None = None
     state: str | None = None
     sentence: str | None = None
     error: dict[str, Any] | None = None
@@ -52,11 +62,14 @@ class Source(Protocol):
     def find(self) -> Service:
         """Asks; raises `EndpointNotFound` and what else goes wrong on the way."""
 
-    def transport(self, service: Service) -> Transport:
-        """A transport to where it answers."""
+    def line(self, service: Service) -> Line:
+        """A line to where it answers, not connected yet."""
 
     def headers(self) -> str:
         """Header lines to send with each request, each with its line end."""
+
+    def token(self) -> str | None:
+        """The bearer token to send with each call over gRPC."""
 
 
 class DaemonSource:
@@ -65,12 +78,13 @@ class DaemonSource:
     host = "localhost"
     base = ""
 
-    def __init__(self, name: str, namespace: str) -> None:
+    def __init__(self, name: str, namespace: str, protocol: Protocol_ | None = None) -> None:
         from kale_serve_lab.client import Client
 
         self._client = Client()
         self._name = name
         self._namespace = namespace
+        self._protocol = protocol
 
     def find(self) -> Service:
         """`GET /api/services/{name}`."""
@@ -83,9 +97,15 @@ class DaemonSource:
             )
         transformer = found.get("transformer")
         signature = transformer.get("signature") if transformer else found.get("signature")
+        own: Protocol_ = found["protocol"] if found["protocol"] in PROTOCOLS else "v2"
+        # A daemon that does not say it serves by the built-in server, which speaks both.
+        offered = tuple(found.get("protocols") or ("v1", "v2"))
+        grpc_socket = found.get("grpc_socket")
         return Service(
             model=found["name"],
-            protocol="v1" if found["protocol"] == "v1" else "v2",
+            protocol=self._chosen(own, offered),
+            binary=found.get("binary") is not False,
+            grpc=None if grpc_socket is None else Target(grpc_socket, unix=True),
             signature=None if signature is None else Signature.from_json(signature),
             transformed=transformer is not None,
             revision=None if found.get("ready_revision") is None else str(found["ready_revision"]),
@@ -95,8 +115,16 @@ class DaemonSource:
             error=found.get("error"),
         )
 
-    def transport(self, service: Service) -> Transport:
-        """The front socket: the same path for all revisions."""
+    def line(self, service: Service) -> Line:
+        """To the front socket, or its neighbour for gRPC: the same paths for all revisions."""
+        if service.protocol in GRPC:
+            if service.grpc is None:
+                raise errors.EndpointNotReady(
+                    f"{self._name} does not answer over gRPC yet. {service.sentence or ''}".strip(),
+                    subject=self._name,
+                    hint="isvc.wait() waits until it is ready.",
+                )
+            return speaker(service.protocol, Calls(service.grpc, self._name), self._name, service.model)
         assert service.address is not None
         return Transport(service.address)
 
@@ -104,27 +132,47 @@ class DaemonSource:
         """None: who may open the socket may predict."""
         return ""
 
+    def token(self) -> None:
+        """Likewise."""
+
+    def _chosen(self, own: Protocol_, offered: tuple[str, ...]) -> Protocol_:
+        if self._protocol is not None:
+            if self._protocol not in offered:
+                raise errors.InvalidRequest(
+                    f"{self._name} does not speak {self._protocol}; it speaks {', '.join(offered)}.",
+                    subject=self._name,
+                    hint="Leave protocol_version out, or serve it by a runtime that speaks it."
+                    + (
+                        " The built-in server speaks gRPC where the model's environment has grpcio."
+                        if self._protocol == "grpc-v2"
+                        else ""
+                    ),
+                )
+            return self._protocol
+        if own.startswith("grpc") and importlib.util.find_spec("grpc") is None:
+            for protocol in ("v2", "v1"):
+                if protocol in offered:
+                    return protocol
+        return own
+
 
 class UrlSource:
     """A model server behind http(s), with an optional bearer token; `file:path` is read again for each request."""
 
-    def __init__(self, name: str, url: str, token: str | None) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+    def __init__(self, name: str, url: str, token: str | None, protocol: Protocol_ | None = None) -> None:
+        parts = _split(url, ("http", "https"))
+        if protocol is not None and protocol.startswith("grpc"):
             raise errors.InvalidRequest(
-                f"{url!r} is not the address of a service.", hint="For example https://host/path."
-            )
-        if parts.username is not None or any(char <= " " or char == "\x7f" for char in url):
-            raise errors.InvalidRequest(
-                "A service's address holds neither a user's name nor spaces.", hint="Give token=... ."
+                f"{protocol} does not go over {parts.scheme}.",
+                subject=name,
+                hint=f'Give the address of its gRPC: url="grpc://{parts.hostname}:8081".',
             )
         self._name = name
         self._token = token
+        self._protocol = protocol
         self._tls = parts.scheme == "https"
-        try:
-            self._address = (parts.hostname, parts.port or (443 if self._tls else 80))
-        except ValueError:
-            raise errors.InvalidRequest(f"{url!r} has no valid port.") from None
+        assert parts.hostname is not None
+        self._address = (parts.hostname, parts.port or (443 if self._tls else 80))
         self.host = parts.netloc
         path = quote(unquote(parts.path), safe="/:@!$&'()*+,;=~-._").rstrip("/")
         for marker in ("/v2/models/", "/v1/models/"):
@@ -136,23 +184,32 @@ class UrlSource:
 
     def find(self) -> Service:
         """Reads the server's v2 metadata; a server without is asked by v1."""
-        transport = self.transport(Service(self._name, "v2", None))
+        transport = self.line(Service(self._name, "v2", None))
         try:
+            if self._protocol == "v1":
+                return self._found_v1(transport)
             response = self._get(transport, f"/v2/models/{quote(self._name, safe='')}")
-            if response.status in (404, 405, 501) and "html" not in response.headers.get("content-type", ""):
-                described = self._get(transport, f"/v1/models/{quote(self._name, safe='')}")
-                mute = refusals.is_mute(described)
-                if not mute:
-                    refusals.check(described, self._name)
-                return Service(self._name, "v1", None, mute=mute)
+            if (
+                self._protocol is None
+                and response.status in (404, 405, 501)
+                and "html" not in response.headers.get("content-type", "")
+            ):
+                return self._found_v1(transport)
             refusals.check(response, self._name)
-            signature = _signature_of(bytes(response.body))
+            signature = _signature_of(_loaded(response))
             binary, columns = _takes_binary(self._get(transport, "/v2"))
             return Service(self._name, "v2", signature, binary=binary, binary_columns=columns)
         finally:
             transport.close()
 
-    def transport(self, service: Service) -> Transport:  # noqa: ARG002
+    def _found_v1(self, transport: Transport) -> Service:
+        described = self._get(transport, f"/v1/models/{quote(self._name, safe='')}")
+        mute = refusals.is_mute(described)
+        if not mute:
+            refusals.check(described, self._name)
+        return Service(self._name, "v1", None, mute=mute)
+
+    def line(self, service: Service) -> Transport:  # noqa: ARG002
         """A connection to the host of the address, whatever the service says of itself."""
         if not self._tls:
             return Transport(self._address)
@@ -162,22 +219,12 @@ class UrlSource:
 
     def headers(self) -> str:
         """The bearer token's line; raises `Unauthorized` where its file cannot be read."""
-        if self._token is None:
-            return ""
-        token = self._token
-        if token.startswith("file:"):
-            path = Path(token[5:]).expanduser()
-            try:
-                token = path.read_text(encoding="utf-8").strip()
-            except (OSError, UnicodeError) as error:
-                raise errors.Unauthorized(
-                    f"The token file {path} cannot be read: {error}.", subject=str(path)
-                ) from error
-        if not token.isascii() or not token.isprintable() or not token or " " in token:
-            raise errors.Unauthorized(
-                "The token is empty or holds characters that no token has.", subject=self._name
-            )
-        return f"Authorization: Bearer {token}\r\n"
+        token = self.token()
+        return "" if token is None else f"Authorization: Bearer {token}\r\n"
+
+    def token(self) -> str | None:
+        """The token itself, likewise."""
+        return _read_token(self._token, self._name)
 
     def _get(self, transport: Transport, path: str) -> Response:
         return get(
@@ -193,6 +240,99 @@ class UrlSource:
         )
 
 
+class GrpcSource:
+    """A model server behind gRPC, with TLS or without, with an optional bearer token."""
+
+    base = ""
+
+    def __init__(self, name: str, url: str, token: str | None, protocol: Protocol_ | None = None) -> None:
+        require(name)
+        parts = _split(url, ("grpc", "grpcs"))
+        if protocol is not None and not protocol.startswith("grpc"):
+            raise errors.InvalidRequest(
+                f"{protocol} does not go over {parts.scheme}.",
+                subject=name,
+                hint=f'Give the address of its REST: url="http://{parts.hostname}:8080".',
+            )
+        if parts.port is None or parts.path not in ("", "/"):
+            raise errors.InvalidRequest(
+                f"{url!r} is not the address of a gRPC server.", hint="For example grpc://host:8081."
+            )
+        self._name = name
+        self._token = token
+        self._protocol = protocol
+        self.host = parts.netloc
+        self._target = Target(parts.netloc, tls=parts.scheme == "grpcs")
+
+    def find(self) -> Service:
+        """Reads the model's metadata by the Open Inference Protocol; a server without is asked by TensorFlow Serving's."""
+        calls = Calls(self._target, self._name, self.token)
+        try:
+            for protocol in ("grpc-v2", "grpc-v1"):
+                if self._protocol in (None, protocol):
+                    try:
+                        told = speaker(protocol, calls, self._name, self._name).metadata(30)
+                    except NotSpoken:
+                        if protocol == "grpc-v1" or self._protocol is not None:
+                            raise
+                        continue
+                    return Service(self._name, protocol, _signature_of(told), grpc=self._target)
+            raise AssertionError
+        except CannotConnect as error:
+            raise errors.EndpointNotReady(
+                f"Nothing answers at {self.host}: {error}.", subject=self._name, hint="Check the address."
+            ) from error
+        finally:
+            calls.close()
+
+    def line(self, service: Service) -> Line:
+        """A connection of its own."""
+        calls = Calls(self._target, self._name, self.token)
+        return speaker(service.protocol, calls, self._name, service.model)
+
+    def headers(self) -> str:
+        """None."""
+        return ""
+
+    def token(self) -> str | None:
+        """The token; `file:path` is read again for each call."""
+        return _read_token(self._token, self._name)
+
+
+def _split(url: str, schemes: tuple[str, ...]) -> SplitResult:
+    parts = urlsplit(url)
+    if parts.scheme not in schemes or not parts.hostname or parts.query or parts.fragment:
+        raise errors.InvalidRequest(
+            f"{url!r} is not the address of a service.",
+            hint="For example https://host/path, or grpc://host:8081.",
+        )
+    if parts.username is not None or any(char <= " " or char == "\x7f" for char in url):
+        raise errors.InvalidRequest(
+            "A service's address holds neither a user's name nor spaces.", hint="Give token=... ."
+        )
+    try:
+        parts.port  # noqa: B018 (the property raises)
+    except ValueError:
+        raise errors.InvalidRequest(f"{url!r} has no valid port.") from None
+    return parts
+
+
+def _read_token(token: str | None, name: str) -> str | None:
+    if token is None:
+        return None
+    if token.startswith("file:"):
+        path = Path(token[5:]).expanduser()
+        try:
+            token = path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeError) as error:
+            raise errors.Unauthorized(
+                f"The token file {path} cannot be read: {error}.", subject=str(path)
+            ) from error
+    if not token.isascii() or not token.isprintable() or not token or " " in token:
+        raise errors.Unauthorized("The token is empty or holds characters that no token has.", subject=name)
+    return token
+
+
 def get(
     transport: Transport,
     source: Source,
@@ -201,8 +341,6 @@ def get(
     refuse: Callable[[Exception], errors.KaleServeError],
 ) -> Response:
     """A GET of a path below the service's base; `refuse` makes the error for a server that cannot be reached."""
-    from kale_serve_lab.endpoint.transport import CannotConnect
-
     head = f"GET {source.base}{path} HTTP/1.1\r\nHost: {source.host}\r\nAccept: application/json\r\n{source.headers()}\r\n"
     try:
         return transport.request(head.encode("ascii"), (), timeout)
@@ -219,9 +357,15 @@ def _takes_binary(response: Response) -> tuple[bool, bool]:
     return False, False
 
 
-def _signature_of(body: bytes) -> Signature | None:
+def _loaded(response: Response) -> Any:
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(bytes(response.body))
+    return None
+
+
+def _signature_of(told: Any) -> Signature | None:
     try:
-        listed = json.loads(body)["inputs"]
+        listed = told["inputs"]
         specs = [
             TensorSpec(item["name"], item["datatype"], tuple(int(size) for size in item["shape"]))
             for item in listed

@@ -175,14 +175,7 @@ class Transport:
         return place is not None and place != connection.place
 
     def _place(self) -> tuple[int, int, int] | None:
-        """What tells the socket at the path from its successor, whose inode may be a used one."""
-        if not isinstance(self.address, str):
-            return None
-        try:
-            found = os.stat(self.address)  # noqa: PTH116 (pathlib takes three times as long, for each request)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino, found.st_ctime_ns
+        return place_of(self.address) if isinstance(self.address, str) else None
 
     def _drop(self, connection: _Connection) -> None:
         connection.sock.close()
@@ -214,6 +207,15 @@ class Transport:
         except BaseException:
             plain.close()
             raise
+
+
+def place_of(path: str) -> tuple[int, int, int] | None:
+    """What tells the socket at the path from its successor, whose inode may be a used one; None where there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 (pathlib takes three times as long, for each request)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_ctime_ns
 
 
 def _connect_unix(path: str, timeout: float) -> socket.socket:

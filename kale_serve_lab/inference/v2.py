@@ -81,9 +81,7 @@ def encode_request(
     buffers: list[memoryview] = []
     payload["inputs"] = [_encode(tensor, buffers if binary else None) for tensor in inputs]
     parameters: dict[str, Any] = {"binary_data_output": True} if binary else {}
-    if len(inputs) > 1 and all(len(tensor.shape) == 1 for tensor in inputs):
-        # Columns of a table; KServe's server and MLServer take no more than the first without this word of Seldon's.
-        parameters["content_type"] = "pd"
+    parameters |= about_columns(inputs)
     if parameters:
         payload["parameters"] = parameters
     if outputs is not None:
@@ -92,6 +90,15 @@ def encode_request(
             for name in outputs
         ]
     return _with_header(payload, buffers, binary=binary, what="The input")
+
+
+def about_columns(inputs: Sequence[Tensor]) -> dict[str, Any]:
+    """The parameter that says of several columns that they are a table.
+
+    KServe's server and MLServer take no more than the first without this word of Seldon's.
+    """
+    table = len(inputs) > 1 and all(len(tensor.shape) == 1 for tensor in inputs)
+    return {"content_type": "pd"} if table else {}
 
 
 def decode_request(body: bytes | bytearray | memoryview, json_length: int | None) -> InferRequest:

@@ -305,15 +305,20 @@ def _read_signature(message: memoryview) -> SignatureDef:
     return SignatureDef(*(tuple(sorted(found, key=lambda spec: spec.name)) for found in listed.values()))
 
 
+def chosen(signatures: Mapping[str, SignatureDef]) -> SignatureDef:
+    """The signature that predicts by default, else the first."""
+    return signatures.get(DEFAULT_SIGNATURE) or next(iter(signatures.values()), SignatureDef())
+
+
 def as_json(spec: ModelSpec, signatures: Mapping[str, SignatureDef]) -> dict[str, Any]:
     """The metadata in the form of the v2 protocol, from the signature that predicts by default."""
-    chosen = signatures.get(DEFAULT_SIGNATURE) or next(iter(signatures.values()), SignatureDef())
+    signature = chosen(signatures)
     return {
         "name": spec.name,
         "versions": [] if spec.version is None else [str(spec.version)],
         "platform": "tensorflow",
         **{
             key: [{"name": one.name, "datatype": one.dtype, "shape": list(one.shape)} for one in listed]
-            for key, listed in (("inputs", chosen.inputs), ("outputs", chosen.outputs))
+            for key, listed in (("inputs", signature.inputs), ("outputs", signature.outputs))
         },
     }
