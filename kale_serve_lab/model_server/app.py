@@ -25,6 +25,8 @@ class App:
         self._name = spec.model_name
         self._version = str(spec.revision)
         self._component = component
+        binary = spec.runtime is None or spec.runtime.binary
+        self._extensions = ["binary_tensor_data"] if binary else []
         # What clients send again and again, without any matching.
         self._infer = {f"/v2/models/{self._name}/infer": "v2", f"/v1/models/{self._name}:predict": "v1"}
 
@@ -51,7 +53,7 @@ class App:
         elif path == "/v2/health/ready":
             value = {"ready": True}
         elif path in ("/v2", "/v2/"):
-            value = {"name": "kale-serve", "version": self._version, "extensions": ["binary_tensor_data"]}
+            value = {"name": "kale-serve", "version": self._version, "extensions": self._extensions}
         elif path in ("/v1/models", "/v1/models/"):
             value = {"models": [self._name]}
         elif match := _V2_MODEL.fullmatch(path):

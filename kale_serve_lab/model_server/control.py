@@ -105,7 +105,8 @@ class ControlServer:
                 message = json.loads(line)
                 kind = message.get("type") if isinstance(message, dict) else None
             if kind == "socket":
-                self._send(peer, {"type": "socket"}, (self._spec.listen_fd,))
+                fds = (self._spec.listen_fd, *([] if self._spec.grpc_fd is None else [self._spec.grpc_fd]))
+                self._send(peer, {"type": "socket"}, fds)
             elif isinstance(kind, str) and kind in self._commands:
                 self._commands[kind]()
             else:

@@ -23,9 +23,15 @@ from typing import Any
 from kale_serve_lab.model_server import loaders
 
 _MAX_MESSAGE = 8 << 20
-_FDS = 3
+# listen, control, log, and gRPC where it is offered
+_FDS = 4
 # What a server imports itself, beside its framework.
-_OWN = ("numpy", "kale_serve_lab.model_server.run", "kale_serve_lab.model_server.predict")
+_OWN = (
+    "numpy",
+    "kale_serve_lab.model_server.run",
+    "kale_serve_lab.model_server.predict",
+    "kale_serve_lab.model_server.grpc_server",
+)
 
 
 def main() -> None:
@@ -89,8 +95,8 @@ class _Parked:
             return False
         try:
             message = json.loads(data)
-            if message["type"] != "fork" or len(fds) != _FDS:
-                raise ValueError("fork takes a spec and three descriptors")
+            if message["type"] != "fork" or len(fds) not in (_FDS - 1, _FDS):
+                raise ValueError("fork takes a spec and three or four descriptors")
             spec = message["spec"]
         except (ValueError, KeyError, TypeError) as error:
             for fd in fds:
@@ -128,7 +134,9 @@ class _Parked:
         finally:
             os._exit(1)
 
-    def _become_server(self, spec: dict[str, Any], listen_fd: int, control_fd: int, log_fd: int) -> None:
+    def _become_server(
+        self, spec: dict[str, Any], listen_fd: int, control_fd: int, log_fd: int, grpc_fd: int | None = None
+    ) -> None:
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -142,7 +150,7 @@ class _Parked:
         from kale_serve_lab.model_server.run import run_and_exit
         from kale_serve_lab.model_server.spec import LaunchSpec
 
-        run_and_exit(LaunchSpec.from_json(spec, listen_fd=listen_fd, control_fd=control_fd))
+        run_and_exit(LaunchSpec.from_json(spec, listen_fd=listen_fd, control_fd=control_fd, grpc_fd=grpc_fd))
 
     def _reap(self) -> None:
         for pid in list(self._children):

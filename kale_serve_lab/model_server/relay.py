@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 import time
+from collections.abc import Awaitable, Callable
 from functools import partial
 
 BACKLOG_QUIET_SECONDS = 0.1
@@ -24,9 +25,9 @@ _GOAWAY = b"\x00\x00\x08\x07\x00\x00\x00\x00\x00\x7f\xff\xff\xff\x00\x00\x00\x00
 
 
 class Relay:
-    """Accepts on `listener` and leads each connection to `address` ("unix:/path" or "127.0.0.1:port")."""
+    """Accepts on `listener` and leads each connection to what `address()` gives: "unix:/path" or "127.0.0.1:port"."""
 
-    def __init__(self, listener: socket.socket, address: str) -> None:
+    def __init__(self, listener: socket.socket, address: Callable[[], Awaitable[str]]) -> None:
         self._address = address
         self._listener = listener
         self._listener.setblocking(False)
@@ -86,7 +87,7 @@ class Relay:
 class _Connection:
     """One client's connection and ours to the server."""
 
-    def __init__(self, accepted: socket.socket, address: str) -> None:
+    def __init__(self, accepted: socket.socket, address: Callable[[], Awaitable[str]]) -> None:
         self._accepted = accepted
         self._address = address
         self._calls: set[int] = set()
@@ -105,10 +106,11 @@ class _Connection:
         client_reader, self._client = await asyncio.open_unix_connection(sock=self._accepted)
         try:
             try:
-                if self._address.startswith("unix:"):
-                    reader, writer = await asyncio.open_unix_connection(self._address[5:])
+                address = await self._address()
+                if address.startswith("unix:"):
+                    reader, writer = await asyncio.open_unix_connection(address[5:])
                 else:
-                    host, _, port = self._address.rpartition(":")
+                    host, _, port = address.rpartition(":")
                     reader, writer = await asyncio.open_connection(host, int(port))
             except OSError:
                 return  # the client sees UNAVAILABLE and comes again

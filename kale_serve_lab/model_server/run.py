@@ -17,6 +17,7 @@ from kale_serve_lab.errors import KaleServeError
 from kale_serve_lab.model_server.app import App
 from kale_serve_lab.model_server.component import Component
 from kale_serve_lab.model_server.control import ControlServer
+from kale_serve_lab.model_server.grpc_door import GrpcDoor
 from kale_serve_lab.model_server.http import HttpServer
 from kale_serve_lab.model_server.loaders import load_error
 from kale_serve_lab.model_server.spec import LaunchSpec
@@ -25,6 +26,7 @@ from kale_serve_lab.model_server.work import MainThreadWork
 
 FAILED = 3
 _STOP_SECONDS = 5.0
+_FAILED_SECONDS = 1.0
 # A failed server stays this long for a daemon that has not connected yet, so that the cause is told, not guessed.
 _TELL_FAILURE_SECONDS = 2.0
 # A model in pure Python would hold the interpreter for 5 ms (the default) before the server thread gets its turn.
@@ -112,6 +114,7 @@ class _Server:
         self._state = State()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._http: HttpServer | None = None
+        self._grpc: GrpcDoor | None = None
         self._leaving: asyncio.Task[None] | None = None
         self._stopping = False
         self.started = threading.Event()
@@ -159,14 +162,20 @@ class _Server:
             headers={"X-Kale-Serve-Revision": str(self._spec.revision), "Server": "kale-serve"},
             max_body_bytes=self._spec.max_body_bytes,
         )
+        self._grpc = GrpcDoor(self._spec, component)
+        self._state.protocols = self._grpc.protocols
         self._state.change("loaded", f"{self._spec.service} is loaded.", seconds=seconds)
 
     def fail(self, error: KaleServeError) -> None:
-        """Say why, then leave."""
+        """Say why, then leave. Requests that are in flight get their answer, be it an error."""
+        if self._stopping:
+            return
+        self._stopping = True
         self.status = FAILED
         self._state.change("failed", error.message, error=error)
 
         async def leave() -> None:
+            await self._finish_in_flight(_FAILED_SECONDS)
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._control.greeted.wait(), _TELL_FAILURE_SECONDS)
             self._control.accept()
@@ -179,12 +188,13 @@ class _Server:
         if self._http is None:
             self.stop()
         elif self._leaving is None:
-            http = self._http
+            http, grpc = self._http, self._grpc
+            assert grpc is not None
             http.draining = True
             self._state.change("draining", f"{self._spec.service} serves its last connections.")
 
             async def leave() -> None:
-                await http.drain()
+                await asyncio.gather(http.drain(), grpc.drain())
                 self._left.set()
 
             self._leave_by(leave())
@@ -194,20 +204,24 @@ class _Server:
         if self._stopping:
             return
         self._stopping = True
-        http = self._http
-        if http is not None:
-            http.draining = True
         self._state.change("draining", f"{self._spec.service} finishes what is in flight.")
 
         async def leave() -> None:
-            if http is not None:
-                await http.finish_in_flight(_STOP_SECONDS)
-            if http is None or http.in_flight:
+            if not await self._finish_in_flight(_STOP_SECONDS):
                 # The main thread is inside the user's code and may never come back.
                 _exit(self.status)
             self._left.set()
 
         self._leave_by(leave())
+
+    async def _finish_in_flight(self, seconds: float) -> bool:
+        """Whether the doors were open, and everyone has been answered."""
+        http, grpc = self._http, self._grpc
+        if http is None or grpc is None:
+            return False
+        http.draining = True
+        await asyncio.gather(http.finish_in_flight(seconds), grpc.finish_in_flight(seconds))
+        return not http.in_flight and not grpc.in_flight
 
     def _leave_by(self, way: object) -> None:
         if self._leaving is not None:

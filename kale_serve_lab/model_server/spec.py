@@ -16,7 +16,7 @@ class RuntimeSpec:
     """The server that we did not write: which one, by which interpreter, and where it may put its files.
 
     `command` is the user's own command with its arguments; `env` are the user's variables. `programs` are the paths of what
-    the runtime needs from PATH. `work` is the process's private folder; `http_socket` and `grpc_socket` are for the child.
+    the runtime needs from PATH. `work` is the process's private folder; the child may listen on `http_socket`.
     """
 
     name: str
@@ -29,7 +29,6 @@ class RuntimeSpec:
     programs: Mapping[str, str]
     work: Path
     http_socket: Path
-    grpc_socket: Path
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> RuntimeSpec:
@@ -45,7 +44,6 @@ class RuntimeSpec:
             programs=dict(value.get("programs") or {}),
             work=Path(value["work"]),
             http_socket=Path(value["http_socket"]),
-            grpc_socket=Path(value["grpc_socket"]),
         )
 
 
@@ -53,7 +51,8 @@ class RuntimeSpec:
 class LaunchSpec:
     """docs/interfaces.md, "Model-server process". The descriptors are *listening* Unix sockets that the daemon bound.
 
-    `protocol` is the service's; `runtime` None is the built-in server.
+    `protocol` is the service's; `runtime` None is the built-in server. `grpc_behind` is where this process's own gRPC server
+    listens (or its child's), for the connections that come by `grpc_fd`.
     """
 
     component: Literal["predictor", "transformer"]
@@ -73,6 +72,7 @@ class LaunchSpec:
     model_name: str
     max_body_bytes: int
     grpc_fd: int | None = None
+    grpc_behind: Path | None = None
     predictor_grpc_socket: str | None = None
     runtime: RuntimeSpec | None = None
 
@@ -91,6 +91,7 @@ class LaunchSpec:
         """
         try:
             signature, runtime, protocol = value.get("signature"), value.get("runtime"), value.get("protocol")
+            behind = value.get("grpc_behind")
             if grpc_fd is None and value.get("grpc_fd") is not None:
                 grpc_fd = int(value["grpc_fd"])
             return cls(
@@ -111,6 +112,7 @@ class LaunchSpec:
                 model_name=str(value.get("model_name") or value["service"]),
                 max_body_bytes=int(value.get("max_body_bytes") or 1 << 30),
                 grpc_fd=grpc_fd,
+                grpc_behind=None if behind is None else Path(behind),
                 predictor_grpc_socket=value.get("predictor_grpc_socket"),
                 runtime=None if runtime is None else RuntimeSpec.from_json(runtime),
             )

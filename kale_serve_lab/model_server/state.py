@@ -13,12 +13,13 @@ Phase = Literal["starting", "loading", "loaded", "failed", "draining"]
 
 @dataclass
 class State:
-    """Belongs to the server thread; `watchers` are told of each change."""
+    """Belongs to the server thread; `watchers` are told of each change. `protocols`: what is offered, once it is loaded."""
 
     phase: Phase = "starting"
     message: str = "The model server starts."
     error: KaleServeError | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    protocols: tuple[str, ...] = ()
     watchers: list[Callable[[], None]] = field(default_factory=list)
 
     def change(
@@ -42,5 +43,6 @@ class State:
             "state": self.phase,
             "message": self.message,
             "error": None if self.error is None else self.error.to_json()["error"],
+            "protocols": list(self.protocols),
             "seconds": {key: round(value, 6) for key, value in self.seconds.items()},
         }

@@ -64,7 +64,6 @@ class Foreign:
         self._child: Child | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.platform = self._runtime.name
-        self.grpc: str | None = None
 
     def load(self) -> dict[str, float]:
         """Start the server and wait until its model is ready. Raises `ModelLoadFailed` where it ends before."""
@@ -72,8 +71,7 @@ class Foreign:
         work = self._runtime.work
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(mode=0o700, parents=True)
-        for path in (self._runtime.http_socket, self._runtime.grpc_socket):
-            path.unlink(missing_ok=True)
+        self._remove_sockets()
         self._launch = launch = adapter(self._runtime.adapter).prepare(self._given(work))
         log.info("%s: starts %s %s", self._spec.service, self._runtime.name, launch.version or "")
         try:
@@ -87,7 +85,6 @@ class Foreign:
             ) from error
         self._wait_until_ready(self._child)
         self._child.watch(self._on_end)
-        self.grpc = launch.grpc
         self._forwarder = Forwarder(
             launch.http,
             service=self._spec.service,
@@ -101,14 +98,28 @@ class Foreign:
         if self._child is not None:
             self._child.end()
         shutil.rmtree(self._runtime.work, ignore_errors=True)
-        for path in (self._runtime.http_socket, self._runtime.grpc_socket):
-            path.unlink(missing_ok=True)
+        self._remove_sockets()
 
     def infer(self, protocol: Protocol_, request: Request, respond: Callable[[Response], None]) -> None:
         """Pass the request on, and its answer back."""
         task = asyncio.get_running_loop().create_task(self._infer(protocol, request, respond))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """What the server speaks, as it was started."""
+        return (*self._launch.paths, *([self._launch.grpc_protocol] if self._launch.grpc else []))
+
+    @property
+    def offers_grpc(self) -> bool:
+        """Whether it has a gRPC address."""
+        return self._launch.grpc is not None
+
+    async def grpc_address(self) -> str:
+        """Where its gRPC listens."""
+        assert self._launch.grpc is not None
+        return self._launch.grpc
 
     def inputs(self) -> tuple[TensorSpec, ...]:
         """From the artifact's signature: most servers list none."""
@@ -138,11 +149,10 @@ class Foreign:
     async def _forwarded(self, protocol: Protocol_, request: Request) -> Response:
         target = self._launch.paths.get(protocol)
         if target is None:
-            spoken = ", ".join(sorted({*self._launch.paths, *self._runtime.protocols}))
             raise NotFound(
                 f"{self._spec.service} is served by {self._runtime.name}, which does not speak {protocol}.",
                 subject=self._spec.service,
-                hint=f"It speaks {spoken}.",
+                hint=f"It speaks {', '.join(self.protocols)}.",
             )
         headers = {
             name: value for name, value in request.headers.get_all() if name.lower() not in _NOT_FORWARDED
@@ -163,8 +173,13 @@ class Foreign:
             http_port=http_port,
             grpc_port=grpc_port,
             http_socket=self._runtime.http_socket,
-            grpc_socket=self._runtime.grpc_socket,
+            grpc_socket=self._spec.grpc_behind or work / "grpc.sock",
         )
+
+    def _remove_sockets(self) -> None:
+        for path in (self._runtime.http_socket, self._spec.grpc_behind):
+            if path is not None:
+                path.unlink(missing_ok=True)
 
     def _wait_until_ready(self, child: Child) -> None:
         wait = _FIRST_LOOK_SECONDS

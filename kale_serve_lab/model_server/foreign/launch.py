@@ -33,7 +33,7 @@ class Launch:
     """How the child is started and reached.
 
     `env` is added to the environment that the child gets. `http` is where it will listen: (host, port) or a Unix socket;
-    `grpc` is "unix:/path", "127.0.0.1:port" or None. `ready_path` answers 200 once the **model** is ready. `paths` says
+    `grpc` is "unix:/path", "127.0.0.1:port" or None, and speaks `grpc_protocol`. `ready_path` answers 200 once the **model** is ready. `paths` says
     which of v1 and v2 the server speaks and where it takes predictions, under its own name for the model. `needs_id`: a v2
     request without an id gets one. `version`: what the server's own version is, for the log.
     """
@@ -44,5 +44,6 @@ class Launch:
     paths: Mapping[str, str]
     env: Mapping[str, str] = field(default_factory=dict)
     grpc: str | None = None
+    grpc_protocol: str = "grpc-v2"
     needs_id: bool = False
     version: str | None = None
