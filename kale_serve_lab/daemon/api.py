@@ -16,6 +16,7 @@ from kale_serve_lab.daemon import requests
 from kale_serve_lab.daemon.events import EventLog
 from kale_serve_lab.daemon.http import Handler, Missing
 from kale_serve_lab.daemon.idle import Idle
+from kale_serve_lab.daemon.runtimes import Runtimes
 from kale_serve_lab.daemon.services import Services
 from kale_serve_lab.daemon.submissions import Submissions, check_unused, lookup
 from kale_serve_lab.daemon.threads import Threads
@@ -37,6 +38,7 @@ class Parts:
     threads: Threads
     submissions: Submissions
     services: Services
+    runtimes: Runtimes
     events: EventLog
     idle: Idle
     stop: Callable[[bool], None]
@@ -220,6 +222,32 @@ class EventsHandler(StreamHandler):
         await self.stream(lines())
 
 
+class RuntimesHandler(ApiHandler):
+    """The kinds of model servers."""
+
+    async def get(self) -> None:
+        """The table with the user's rows, and whether each can run here."""
+        self.answer(await self.parts.runtimes.listing())
+
+
+class EnvironmentsHandler(ApiHandler):
+    """Environments that were made on demand."""
+
+    async def get(self) -> None:
+        """All, and who uses them."""
+        self.answer(await self.parts.runtimes.environments())
+
+
+class EnvironmentHandler(ApiHandler):
+    """One environment."""
+
+    async def delete(self, name: str) -> None:
+        """Remove it; 409 while something uses it."""
+        await self.parts.runtimes.remove(name)
+        self.set_status(204)
+        self.finish()
+
+
 class StopHandler(ApiHandler):
     """The end."""
 
@@ -242,6 +270,9 @@ def application(parts: Parts) -> web.Application:
         ("/api/services", ServicesHandler),
         (f"/api/services/{one}", ServiceHandler),
         (f"/api/services/{one}/logs", LogsHandler),
+        ("/api/runtimes", RuntimesHandler),
+        ("/api/environments", EnvironmentsHandler),
+        (f"/api/environments/{one}", EnvironmentHandler),
         ("/api/events", EventsHandler),
         ("/api/stop", StopHandler),
     ]

@@ -16,11 +16,13 @@ from tornado import httpserver
 
 from kale_serve_lab import paths
 from kale_serve_lab.backends.local import LocalBackend
+from kale_serve_lab.backends.local.environments import Environments
 from kale_serve_lab.client.version import PROTOCOL, own_version
 from kale_serve_lab.daemon import api, election
 from kale_serve_lab.daemon.events import EventLog
 from kale_serve_lab.daemon.gateway import Gateway
 from kale_serve_lab.daemon.idle import Idle
+from kale_serve_lab.daemon.runtimes import Runtimes
 from kale_serve_lab.daemon.services import Services
 from kale_serve_lab.daemon.submissions import Submissions, now, recover
 from kale_serve_lab.daemon.threads import Threads
@@ -63,8 +65,10 @@ async def live(data: Path, idle_seconds: float, ready: Callable[[], None]) -> No
         held.push_async_callback(threads.metadata, metadata.close)
         gateway = Gateway(data, before.get("gateway_port"))
         held.push_async_callback(gateway.close)
+        environments = Environments(paths.environments_dir())
         backend = LocalBackend()
-        services = Services(backend, store, metadata, threads, events, gateway.url)
+        runtimes = Runtimes(data / "runtimes", environments, backend, threads)
+        services = Services(backend, store, metadata, threads, events, gateway.url, runtimes)
         idle = services.idle = Idle(idle_seconds, services.any, stop)
         held.callback(idle.close)
         await backend.start(services.changed)
@@ -81,7 +85,7 @@ async def live(data: Path, idle_seconds: float, ready: Callable[[], None]) -> No
             "gateway": gateway.url,
         }
         submissions = Submissions(data, store, metadata, threads, events)
-        parts = api.Parts(about, data, metadata, threads, submissions, services, events, idle, stop)
+        parts = api.Parts(about, data, metadata, threads, submissions, services, runtimes, events, idle, stop)
         server = httpserver.HTTPServer(
             api.application(parts), max_buffer_size=MAX_API_BODY, max_body_size=MAX_API_BODY
         )

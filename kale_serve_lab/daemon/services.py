@@ -12,10 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 from kale_serve_lab import paths
+from kale_serve_lab.backends.local.rows import Rows
 from kale_serve_lab.backends.protocol import Backend
 from kale_serve_lab.daemon import requests
 from kale_serve_lab.daemon.events import EventLog
 from kale_serve_lab.daemon.idle import Idle
+from kale_serve_lab.daemon.runtimes import Runtimes
 from kale_serve_lab.daemon.submissions import lookup, now
 from kale_serve_lab.daemon.threads import Threads
 from kale_serve_lab.errors import (
@@ -30,11 +32,19 @@ from kale_serve_lab.errors import (
 )
 from kale_serve_lab.metadata.protocol import MetadataStore
 from kale_serve_lab.metadata.types import ENDPOINT_TYPE, Artifact, Query
-from kale_serve_lab.serving import names, runtimes
+from kale_serve_lab.serving import names
 from kale_serve_lab.serving.config import ServeConfig
 from kale_serve_lab.serving.preflight import Finding, preflight
+from kale_serve_lab.serving.runtimes import CUSTOM, RUNTIMES, select, served
 from kale_serve_lab.serving.status import status
-from kale_serve_lab.serving.types import ArtifactRef, InferenceService, ServiceKey
+from kale_serve_lab.serving.types import (
+    ArtifactRef,
+    InferenceService,
+    Observed,
+    Protocol,
+    ServiceKey,
+    protocol_of,
+)
 from kale_serve_lab.stores.protocol import ArtifactStore
 
 _log = logging.getLogger(__name__)
@@ -51,9 +61,11 @@ class Services:
         threads: Threads,
         events: EventLog,
         gateway: str,
+        runtimes: Runtimes,
     ) -> None:
         self._backend, self._store, self._metadata = backend, store, metadata
         self._threads, self._events, self._gateway = threads, events, gateway
+        self._runtimes = runtimes
         self._locks: weakref.WeakValueDictionary[ServiceKey, asyncio.Lock] = weakref.WeakValueDictionary()
         # Content that a service is just being made from, and must not be dropped meanwhile.
         self._wanted: Counter[str] = Counter()
@@ -98,11 +110,14 @@ class Services:
         key = self._name(body, model)
         lock = self._locks.setdefault(key, asyncio.Lock())
         async with lock:
-            service = await self._next(key, model, transformer, config)
-            findings = preflight(service, [other for other in self._all() if other.key != key])
+            table = await self._runtimes.rows()
+            service = self._next(key, model, transformer, config, table)
+            around = await self._runtimes.around(service, table)
+            findings = preflight(service, [other for other in self._all() if other.key != key], around)
+            remarks = {"findings": [one.to_json() for one in findings]}
             if requests.flag(body, "dry_run"):
                 view = await self._view(service, asked_only=True)
-                return 200, {"findings": [one.to_json() for one in findings], "service": view}
+                return 200, {**remarks, "service": view}
             if service.revision > 1 and requests.flag(body, "create_only"):
                 raise NameTaken(
                     f"There is an endpoint {key.name} already.",
@@ -114,7 +129,7 @@ class Services:
                 await self._backend.apply(await self._with_paths(service))
                 await self._record(service)
         self.changed(key)
-        return 202, await self._view(self._desired(key))
+        return 202, await self._view(self._desired(key)) | remarks
 
     async def delete(self, name: str, namespace: str) -> None:
         """Delete a service; nothing of it is left when this returns."""
@@ -201,16 +216,19 @@ class Services:
             )
         return found
 
-    async def _next(
-        self, key: ServiceKey, model: Artifact | None, transformer: Artifact | None, config: ServeConfig
+    def _next(
+        self,
+        key: ServiceKey,
+        model: Artifact | None,
+        transformer: Artifact | None,
+        config: ServeConfig,
+        table: Rows,
     ) -> InferenceService:
         before = self._backend.desired(key)
-        protocol = config.protocol_version or ("v2" if transformer is None else "v1")
-        try:
-            runtime = runtimes.select(model.framework if model else None, protocol, config.runtime).name
-        except UnsupportedModel:
-            # Preflight says so, beside all else that is wrong.
-            runtime = config.runtime or ""
+        whole_request = transformer is not None or config.container("transformer") is not None
+        runtime, protocol = choose(
+            model.framework if model else None, config, table, whole_request=whole_request
+        )
         time = now()
         return InferenceService(
             key=key,
@@ -219,7 +237,7 @@ class Services:
             transformer=_ref(transformer),
             config=config,
             runtime=runtime,
-            protocol="v1" if protocol == "v1" else "v2",
+            protocol=protocol,
             created_at=before.created_at if before else time,
             updated_at=time,
         )
@@ -290,6 +308,7 @@ class Services:
             "config": service.config.to_json(),
             "runtime": service.runtime,
             "protocol": service.protocol,
+            **_offers(service, observed),
             "signature": None if service.signature is None else service.signature.to_json(),
             **status(service, observed).to_json(),
             "socket": str(paths.front_socket(key.namespace, key.name)),
@@ -321,6 +340,50 @@ class Services:
                 "deleted": deleted,
             }
         )
+
+
+def _offers(service: InferenceService, observed: Observed | None) -> dict[str, Any]:
+    """What the entry answers, as was seen of the revision at the front; before that what the table promises."""
+    key = service.key
+    seen = (
+        observed.revision(observed.front if observed.front is not None else service.revision)
+        if observed
+        else None
+    )
+    row = next((one for one in RUNTIMES if one.name == service.runtime), None)
+    protocols: tuple[str, ...] = seen.protocols if seen else ()
+    if not protocols:
+        found = served(row, service.model.framework) if row and service.model else None
+        promised = found.protocols if found else (service.protocol,)
+        protocols = tuple(one for one in promised if one == service.protocol or not one.startswith("grpc"))
+    binary = seen.binary if seen else None
+    grpc = any(one.startswith("grpc") for one in protocols)
+    return {
+        "protocols": list(protocols),
+        "binary": binary if binary is not None else bool(row and row.binary),
+        "grpc_socket": str(paths.grpc_socket(key.namespace, key.name)) if grpc else None,
+    }
+
+
+def choose(
+    model_format: str | None, config: ServeConfig, table: Rows, *, whole_request: bool
+) -> tuple[str, Protocol]:
+    """Runtime and protocol: those that are asked for, else the first protocol that a runtime has for the format.
+
+    `whole_request`: a transformer gets the whole request, which is v1's unless it says otherwise.
+    """
+    usual: tuple[Protocol, ...] = ("v1", "v2") if whole_request else ("v2", "v1")
+    asked = (protocol_of(config.protocol_version),) if config.protocol_version else ()
+    if config.container("predictor") is not None:
+        # KServe's own default for what it knows nothing of.
+        return CUSTOM, (*asked, "v1")[0]
+    for protocol in asked or (*usual, "grpc-v2", "grpc-v1"):
+        try:
+            return select(model_format, protocol, config.runtime, table.runtimes).name, protocol
+        except UnsupportedModel:
+            continue
+    # Preflight says so, beside all else that is wrong.
+    return config.runtime or "", (*asked, *usual)[0]
 
 
 def refuse(key: ServiceKey, findings: list[Finding]) -> None:

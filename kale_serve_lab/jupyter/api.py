@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import quote
 
 from kale_serve_lab.client.start import running
@@ -13,6 +14,7 @@ from kale_serve_lab.jupyter.forward import Reply, forward
 from kale_serve_lab.serving.names import DEFAULT_NAMESPACE, check_service_name
 
 MAX_REF = 500
+_ENVIRONMENT = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 
 
 class ApiHandler(KaleHandler):
@@ -53,6 +55,13 @@ def artifact_path(ref: str) -> str:
 def service_path(name: str, namespace: str = DEFAULT_NAMESPACE) -> str:
     """The daemon's path for an endpoint. Raises `InvalidName`."""
     return f"/api/services/{check_service_name(name, namespace)}"
+
+
+def environment_path(name: str) -> str:
+    """The daemon's path for an environment. Raises `InvalidRequest` for what can be none's name."""
+    if not _ENVIRONMENT.fullmatch(name):
+        raise InvalidRequest(f"{ascii(name)[:80]} is no environment's name.")
+    return f"/api/environments/{name}"
 
 
 class HealthHandler(KaleHandler):
@@ -157,6 +166,33 @@ class ServiceHandler(ApiHandler):
         await self.hand_on(
             service_path(name, self.get_query_argument("namespace", DEFAULT_NAMESPACE)), "namespace"
         )
+
+
+class RuntimesHandler(ApiHandler):
+    """The kinds of model servers."""
+
+    @permitted("read")
+    async def get(self) -> None:
+        """All, and whether each can run here."""
+        await self.hand_on("/api/runtimes")
+
+
+class EnvironmentsHandler(ApiHandler):
+    """Environments that were made for them."""
+
+    @permitted("read")
+    async def get(self) -> None:
+        """All, and who uses them."""
+        await self.hand_on("/api/environments")
+
+
+class EnvironmentHandler(ApiHandler):
+    """One environment."""
+
+    @permitted("write")
+    async def delete(self, name: str) -> None:
+        """Remove it."""
+        await self.hand_on(environment_path(name))
 
 
 class MissingHandler(KaleHandler):

@@ -30,6 +30,9 @@ ROUTES: list[tuple[str, type[Any]]] = [
     ("/kale-serve/api/services", api.ServicesHandler),
     ("/kale-serve/api/services/(.*)/logs", LogsHandler),
     ("/kale-serve/api/services/(.*)", api.ServiceHandler),
+    ("/kale-serve/api/runtimes", api.RuntimesHandler),
+    ("/kale-serve/api/environments", api.EnvironmentsHandler),
+    ("/kale-serve/api/environments/(.*)", api.EnvironmentHandler),
     ("/kale-serve/serving/([^/]*)/(.*?)/(v[12](?:/.*)?)", PredictionHandler),
     ("/kale-serve/(.*)", api.MissingHandler),
 ]

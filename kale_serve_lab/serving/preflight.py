@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from kale_serve_lab.errors import KaleServeError
 from kale_serve_lab.serving.names import check_service_name
-from kale_serve_lab.serving.runtimes import select
-from kale_serve_lab.serving.types import ArtifactRef, InferenceService
+from kale_serve_lab.serving.need import Interpreter, Need, distribution, module_of
+from kale_serve_lab.serving.runtimes import RUNTIMES, Runtime, select, served
+from kale_serve_lab.serving.skew import skew
+from kale_serve_lab.serving.types import ArtifactRef, ComponentName, InferenceService
 
 Severity = Literal["error", "warning"]
 
@@ -20,6 +22,8 @@ _CLUSTER_ONLY = (
     "max_replicas", "scale_target", "scale_metric", "service_account", "batcher", "logger", "explainer", "canary",
     "deployment_mode", "storage",
 )  # fmt: skip
+
+_READ_OF_CONTAINER = ("name", "image", "command", "args", "env")
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,45 @@ class Finding:
         }
 
 
-def preflight(service: InferenceService, others: Iterable[InferenceService] = ()) -> list[Finding]:
+@dataclass(frozen=True)
+class Prepared:
+    """What was seen on the machine of that which one component runs in.
+
+    `need`: the environment that is asked for, None for the artifact's own interpreter. `packages` are the versions there
+    (None: not made yet, or not known), `refused` why it cannot be made at all. `lacks_grpc`: gRPC is asked of an interpreter without it.
+    """
+
+    need: Need | None = None
+    packages: Mapping[str, str] | None = None
+    refused: KaleServeError | None = None
+    lacks_grpc: bool = False
+    own: Interpreter | None = None
+
+
+@dataclass(frozen=True)
+class Around:
+    """What a service is checked against: the table with the user's rows, the files that are none, and what was seen."""
+
+    runtimes: tuple[Runtime, ...] = RUNTIMES
+    problems: tuple[KaleServeError, ...] = ()
+    prepared: Mapping[ComponentName, Prepared] = field(default_factory=dict)
+
+
+_NOTHING_SEEN = Around()
+
+
+def preflight(
+    service: InferenceService, others: Iterable[InferenceService] = (), around: Around = _NOTHING_SEEN
+) -> list[Finding]:
     """The findings, errors first. `others` are the services that are there, by whose target nothing clashes but names."""
-    findings = [*_name(service, others), *_artifacts(service), *_runtime(service), *_ignored(service)]
+    findings = [
+        *_name(service, others),
+        *_artifacts(service),
+        *_runtime(service, around),
+        *_prepared(service, around),
+        *_ignored(service),
+        *(Finding("RuntimeUnreadable", "warning", None, one.message, one.hint) for one in around.problems),
+    ]
     return sorted(findings, key=lambda finding: finding.severity)
 
 
@@ -68,24 +108,19 @@ def _name(service: InferenceService, others: Iterable[InferenceService]) -> list
 
 
 def _artifacts(service: InferenceService) -> list[Finding]:
-    if service.model is None:
-        message = "There is no model to serve."
-        return [
-            Finding(
-                "InvalidConfig", "error", "model", message, "Name a model artifact; an image needs a cluster."
-            )
-        ]
     findings: list[Finding] = []
-    for field, artifact in (("model", service.model), ("transformer", service.transformer)):
+    if service.model is None and service.config.container("predictor") is None:
+        message = "There is no model to serve."
+        fix = "Name a model artifact, or give predictor.container a command of your own."
+        return [Finding("InvalidConfig", "error", "model", message, fix)]
+    for field_name, artifact in (("model", service.model), ("transformer", service.transformer)):
         if artifact is None:
             continue
-        wanted = "kale.Transformer" if field == "transformer" else "kale.Model"
+        wanted = "kale.Transformer" if field_name == "transformer" else "kale.Model"
         if artifact.type not in (wanted, wanted.replace("kale.", "system.")):
             message = f"{artifact.name}:{artifact.version} is a {artifact.type}, not a {wanted}."
-            findings.append(
-                Finding("InvalidRequest", "error", field, message, f"Name an artifact of type {wanted}.")
-            )
-        findings += _interpreter(field, artifact)
+            fix = f"Name an artifact of type {wanted}."
+            findings.append(Finding("InvalidRequest", "error", field_name, message, fix))
     if service.signature is None or not service.signature.input_example:
         message = "There is no sample of the input, so ready will only mean that the model has loaded."
         findings.append(
@@ -94,30 +129,129 @@ def _artifacts(service: InferenceService) -> list[Finding]:
     return findings
 
 
-def _interpreter(field: str, artifact: ArtifactRef) -> list[Finding]:
-    python = artifact.environment.get("python")
-    if not python or os.access(python, os.X_OK):
-        return []
-    message = f"{artifact.name}:{artifact.version} was made with {python}, which is not there any more."
-    return [
-        Finding(
-            "PreflightFailed",
-            "error",
-            field,
-            message,
-            "Make that environment again, or submit the model anew.",
-        )
-    ]
+def _runtime(service: InferenceService, around: Around) -> list[Finding]:
+    container = service.config.container("predictor")
+    if container is not None:
+        findings = _container("predictor", container)
+        if service.config.runtime is not None:
+            message = f"predictor.container takes the place of the runtime {service.config.runtime}."
+            findings.append(Finding("IgnoredHere", "warning", "config.runtime", message))
+    elif service.model is not None:
+        findings = _selected(service, service.model, around)
+    else:
+        findings = []
+    container = service.config.container("transformer")
+    if container is not None:
+        findings += _container("transformer", container)
+        if service.transformer is not None:
+            message = "There are two transformers, an artifact and transformer.container."
+            findings.append(
+                Finding(
+                    "InvalidConfig",
+                    "error",
+                    "config.transformer.container",
+                    message,
+                    "Leave one of them out.",
+                )
+            )
+    return findings
 
 
-def _runtime(service: InferenceService) -> list[Finding]:
-    if service.model is None:
-        return []
+def _selected(service: InferenceService, model: ArtifactRef, around: Around) -> list[Finding]:
+    asked = service.config
     try:
-        select(service.model.framework, service.protocol, service.config.runtime)
+        runtime = select(model.framework, service.protocol, asked.runtime, around.runtimes)
     except KaleServeError as error:
-        return [_error(error, "config.runtime" if service.config.runtime else "model")]
-    return []
+        if asked.runtime is None:
+            return [_error(error, "config.protocol_version" if asked.protocol_version else "model")]
+        known = next((row for row in around.runtimes if row.name == asked.runtime), None)
+        protocol = known is not None and served(known, model.framework) is not None
+        return [_error(error, "config.protocol_version" if protocol else "config.runtime")]
+    findings = []
+    if runtime.adapter == "command" and not runtime.command:
+        message = f"{runtime.name} ({runtime.source}) names an image and no command, and an image does not run here."
+        fix = "Give its first container the command that starts it on this machine."
+        findings.append(Finding("NoCommand", "error", "config.runtime", message, fix))
+    if runtime.ignored:
+        listed = ", ".join(runtime.ignored)
+        message = f"{runtime.name} ({runtime.source}): {listed} has no effect on this machine."
+        findings.append(Finding("IgnoredHere", "warning", "config.runtime", message))
+    return findings
+
+
+def _container(component: str, container: Mapping[str, Any]) -> list[Finding]:
+    where = f"config.{component}.container"
+    findings = []
+    if not container.get("command"):
+        message = f"{component}.container has no command, and an image does not run on this machine."
+        fix = 'Give it the command that starts it here, such as ["python", "server.py"].'
+        findings.append(Finding("NoCommand", "error", where, message, fix))
+    for name in container:
+        if name not in _READ_OF_CONTAINER:
+            message = f"{component}.container.{name} has no effect on this machine."
+            findings.append(Finding("IgnoredHere", "warning", f"{where}.{str(name)[:80]}", message))
+    return findings
+
+
+def _prepared(service: InferenceService, around: Around) -> list[Finding]:
+    findings: list[Finding] = []
+    for component, seen in around.prepared.items():
+        artifact = service.model if component == "predictor" else service.transformer
+        runtime = next((row for row in around.runtimes if row.name == service.runtime), None)
+        if seen.refused is not None:
+            findings.append(_error(seen.refused, "environment"))
+        elif seen.need is not None and seen.need.requirements and seen.packages is None:
+            findings.append(_to_be_made(seen.need, runtime))
+        if artifact is None:
+            continue
+        if seen.own is not None and seen.need is not None:
+            findings.append(_not_its_own(artifact, seen.own, seen.need, component))
+        if seen.lacks_grpc:
+            python = artifact.environment.get("python") or "the interpreter"
+            message = (
+                f"{artifact.name}:{artifact.version} is served by {python}, which has no grpcio for gRPC."
+            )
+            fix = f"Install it there: {python} -m pip install grpcio"
+            findings.append(Finding("GrpcMissing", "error", "config.protocol_version", message, fix))
+        there = _pinned(seen.need) if seen.packages is None else seen.packages
+        for words in skew(artifact.environment.get("packages") or {}, there):
+            message = f"{artifact.name}:{artifact.version} was {words}."
+            fix = "Most models load all the same; if this one does not, train or serve it with the same version."
+            findings.append(Finding("VersionSkew", "warning", "environment", message, fix))
+    return findings
+
+
+def _to_be_made(need: Need, runtime: Runtime | None) -> Finding:
+    size = runtime.size if runtime is not None and runtime.adapter else None
+    about = "" if size is None else f" of about {size / 1e9:.1f} GB"
+    message = f"An environment{about} is made first, for {need.label}; it is kept for the next time."
+    return Finding("EnvironmentToMake", "warning", "environment", message)
+
+
+def _not_its_own(artifact: ArtifactRef, own: Interpreter, need: Need, component: ComponentName) -> Finding:
+    python = artifact.environment.get("python") or "The daemon's interpreter"
+    field_name = "model" if component == "predictor" else component
+    if own.there:
+        names = [distribution(one) for one in need.requirements if module_of(one) in own.missing]
+        lacking = " ".join(dict.fromkeys(names))
+        message = (
+            f"{python} has no {lacking}, so another environment serves {artifact.name}:{artifact.version}."
+        )
+        fix = f"To serve it there: {python} -m pip install {lacking}"
+        return Finding("PackageMissing", "warning", field_name, message, fix)
+    message = f"{artifact.name}:{artifact.version} was made with {python}, which is not there any more."
+    fix = "An environment with the recorded versions takes its place."
+    return Finding("InterpreterGone", "warning", field_name, message, fix)
+
+
+def _pinned(need: Need | None) -> dict[str, str]:
+    """The versions that are certain before an environment is made."""
+    exact = (
+        [re.fullmatch(r"([A-Za-z0-9._-]+)==([0-9][0-9.]*)(?:\.\*)?", one) for one in need.requirements]
+        if need
+        else []
+    )
+    return {found[1]: found[2] for found in exact if found}
 
 
 def _ignored(service: InferenceService) -> list[Finding]:
@@ -129,12 +263,10 @@ def _ignored(service: InferenceService) -> list[Finding]:
             findings.append(Finding("IgnoredHere", "warning", f"config.{name}", message))
     for component in ("predictor", "transformer"):
         for name, value in (getattr(service.config, component) or {}).items():
-            if name == "env" or _held_here(name, value):
+            if name in ("env", "container") or _held_here(name, value):
                 continue
-            severity: Severity = "error" if name == "container" else "warning"
             message = f"{component}.{name} has no effect on this machine."
-            fix = "An image of your own needs a cluster." if name == "container" else None
-            findings.append(Finding("IgnoredHere", severity, f"config.{component}.{name}", message, fix))
+            findings.append(Finding("IgnoredHere", "warning", f"config.{component}.{name}", message))
     return findings
 
 

@@ -175,13 +175,18 @@ class ObservedComponent:
 
 @dataclass(frozen=True)
 class ObservedRevision:
-    """One revision: its processes, how far it is, and why it failed (an error's inner JSON object)."""
+    """One revision: its processes, how far it is, and why it failed (an error's inner JSON object).
+
+    `protocols` is what its entry offers and `binary` whether it takes v2's binary tensors; () and None until it has loaded.
+    """
 
     number: int
     phase: RevisionPhase = "loading"
     components: tuple[ObservedComponent, ...] = ()
     error: Mapping[str, Any] | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
+    protocols: tuple[Protocol, ...] = ()
+    binary: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ SAMPLES = {
     "/kale-serve/api/artifacts/([^/]*)/lineage": "/kale-serve/api/artifacts/1/lineage",
     "/kale-serve/api/services/(.*)/logs": "/kale-serve/api/services/tumour/logs",
     "/kale-serve/api/services/(.*)": "/kale-serve/api/services/tumour",
+    "/kale-serve/api/environments/(.*)": "/kale-serve/api/environments/x-1",
     "/kale-serve/serving/([^/]*)/(.*?)/(v[12](?:/.*)?)": "/kale-serve/serving/default/tumour/v1/models/tumour:predict",
     "/kale-serve/(.*)": "/kale-serve/nothing",
 }

@@ -92,7 +92,7 @@ def test_a_service_survives_json() -> None:
 
 
 def test_preflight_names_what_would_not_start() -> None:
-    ref = ArtifactRef(1, "kale.Model", "iris", "1", "u", "d", "onnx", environment={"python": "/no/python"})
+    ref = ArtifactRef(1, "kale.Model", "iris", "1", "u", "d", "fortran", environment={"python": "/no/python"})
     service = InferenceService(
         ServiceKey("default", "iris"),
         1,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -34,6 +35,15 @@ def memory(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError):
         return 0
+
+
+def programs() -> Iterator[tuple[int, str]]:
+    """Pid and program, as it was called, of each process that may be looked at."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            program = (entry / "cmdline").read_bytes().partition(b"\0")[0]
+            if program:
+                yield int(entry.name), os.fsdecode(program)
 
 
 def _stat(pid: int) -> list[str] | None:

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
+from kale_serve_lab.backends.local import procs
 from kale_serve_lab.backends.local.environments import failures, lock, look, manifest, naming, programs
 from kale_serve_lab.backends.local.environments.making import Making
 from kale_serve_lab.backends.local.environments.manifest import Info
 from kale_serve_lab.errors import Conflict, EnvironmentFailed, NotFound
 from kale_serve_lab.serving import need as needs
-from kale_serve_lab.serving.need import Need
+from kale_serve_lab.serving.need import Interpreter, Need
 from kale_serve_lab.serving.runtimes import Runtime
 from kale_serve_lab.serving.types import ComponentName, InferenceService
 
@@ -51,17 +52,26 @@ class Environments:
         self, spec: InferenceService, component: ComponentName, runtime: Runtime
     ) -> Need | None:
         """`need.need_of` with a look at the artifact's own interpreter."""
+        return (await self.look(spec, component, runtime))[1]
+
+    async def look(
+        self, spec: InferenceService, component: ComponentName, runtime: Runtime
+    ) -> tuple[Interpreter, Need | None]:
+        """What was seen of the artifact's own interpreter (ours where it names none), and what follows from it."""
         artifact = needs.artifact_of(spec, component)
-        python = artifact.environment.get("python") if artifact else None
-        own = None
-        if isinstance(python, str) and python:
-            modules = needs.modules_needed(spec, component, runtime)
-            own = await _in_thread(self._interpreters.look, python, modules)
-        return needs.need_of(spec, component, runtime, own)
+        recorded = artifact.environment.get("python") if artifact else None
+        python = recorded if isinstance(recorded, str) and recorded else sys.executable
+        modules = needs.modules_needed(spec, component, runtime)
+        own = await _in_thread(self._interpreters.look, python, modules)
+        return own, needs.need_of(spec, component, runtime, own)
 
     async def lacks(self, python: str, module: str) -> bool:
         """Whether an interpreter that is there has no such top-level module."""
         return bool((await _in_thread(self._interpreters.look, python, (module,))).missing)
+
+    def versions(self, python: str, distributions: tuple[str, ...]) -> dict[str, str]:
+        """The versions of these distributions beside an interpreter, as far as they are seen without starting it."""
+        return look.versions(python, distributions)
 
     def name_of(self, need: Need) -> str | None:
         """What the environment is called; None where none is to be made."""
@@ -118,6 +128,15 @@ class Environments:
         for folder in sorted(self.folder.iterdir() if self.folder.exists() else []):
             if folder.is_dir() and not folder.is_symlink() and not folder.name.startswith("."):
                 found.append(manifest.read(folder) or manifest.half_made(folder))
+        return found
+
+    def running(self) -> dict[str, list[int]]:
+        """Environment: processes of ours that run in it, whoever started them."""
+        found: dict[str, list[int]] = {}
+        for pid, program in procs.programs():
+            path = Path(program)
+            if self.folder in path.parents:
+                found.setdefault(path.relative_to(self.folder).parts[0], []).append(pid)
         return found
 
     async def remove(self, name: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import subprocess
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from kale_serve_lab.serving.need import Interpreter
 
@@ -59,3 +61,13 @@ def _time(place: str) -> int:
         return os.stat(place).st_mtime_ns  # noqa: PTH116
     except OSError:
         return 0
+
+
+def versions(python: str, distributions: Sequence[str]) -> dict[str, str]:
+    """The versions of these distributions in the interpreter's own site-packages; it is not started for that."""
+    sites = [str(site) for site in Path(python).parent.parent.glob("lib/python3*/site-packages")]
+    found: dict[str, str] = {}
+    for name in distributions:
+        for one in importlib.metadata.distributions(name=name, path=sites):
+            found.setdefault(name, one.version)
+    return found
