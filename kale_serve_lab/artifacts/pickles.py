@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import pickle
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,13 @@ def _modules_of(obj: Any) -> set[str]:
 
 def dump_by_value(obj: Any, path: Path) -> None:
     """Like `dump`, with the code of the user's own functions and classes inside. Raises `SaveFailed` without cloudpickle."""
+    with by_value(obj) as cloudpickle, path.open("wb") as file:
+        cloudpickle.dump(obj, file, protocol=5)
+
+
+@contextlib.contextmanager
+def by_value(obj: Any) -> Iterator[types.ModuleType]:
+    """cloudpickle, which writes the user's own modules by value meanwhile. Raises `SaveFailed` where it is not installed."""
     try:
         import cloudpickle
     except ImportError as error:
@@ -84,8 +93,7 @@ def dump_by_value(obj: Any, path: Path) -> None:
     for module in own:
         cloudpickle.register_pickle_by_value(module)
     try:
-        with path.open("wb") as file:
-            cloudpickle.dump(obj, file, protocol=5)
+        yield cloudpickle
     finally:
         for module in own:
             cloudpickle.unregister_pickle_by_value(module)
