@@ -7,7 +7,6 @@ can collide. The listening socket that the daemon bound belongs to the process's
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -22,16 +21,10 @@ from kale_serve_lab.model_server.spec import LaunchSpec
 
 # Reading a message of this size may take longer than a health check should wait.
 _LARGE_BYTES: Final = 1 << 20
-_LONGEST_CALL_SECONDS: Final = 3600.0
 
 log = logging.getLogger("kale_serve_lab.model_server")
 
 Behaviour = Callable[[bytes, Any], Awaitable[bytes]]
-
-
-def available() -> bool:
-    """Whether this interpreter has grpcio; nothing is imported to find out."""
-    return importlib.util.find_spec("grpc") is not None
 
 
 async def start(component: TensorComponent, spec: LaunchSpec, path: Path) -> GrpcServer:
@@ -60,12 +53,11 @@ class GrpcServer:
         self._component = component
         self._name = spec.model_name
         self._version = str(spec.revision)
-        self.in_flight = 0
 
     def methods(self) -> dict[str, Behaviour]:
         """What answers each method, by its path."""
         return {
-            messages.method(name): self._counted(answer)
+            messages.method(name): self._guarded(answer)
             for name, answer in {
                 "ServerLive": self._yes,
                 "ServerReady": self._yes,
@@ -76,17 +68,12 @@ class GrpcServer:
             }.items()
         }
 
-    async def drain(self) -> None:
-        """Take no new connection, send those that are there elsewhere, and return when the last call is answered."""
-        await self._server.stop(_LONGEST_CALL_SECONDS)
-
     async def stop(self, seconds: float) -> None:
-        """Likewise, and break off what is not answered after so long."""
+        """Take no new call; those that are open get so long."""
         await self._server.stop(seconds)
 
-    def _counted(self, answer: Behaviour) -> Behaviour:
+    def _guarded(self, answer: Behaviour) -> Behaviour:
         async def call(message: bytes, context: Any) -> bytes:
-            self.in_flight += 1
             context.set_trailing_metadata(((statuses.REVISION_KEY, self._version),))
             try:
                 return await answer(message, context)
@@ -102,8 +89,6 @@ class GrpcServer:
                     ),
                     context,
                 )
-            finally:
-                self.in_flight -= 1
             raise AssertionError
 
         return call

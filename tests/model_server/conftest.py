@@ -75,15 +75,17 @@ class Control:
 
 
 class Server:
-    """One process with its two sockets."""
+    """One process with its two sockets, or three with `grpc=True`."""
 
-    def __init__(self, folder: Path, number: int, **spec):
+    def __init__(self, folder: Path, number: int, *, grpc=False, **spec):
         self.folder = folder
         self.socket_path = folder / f"{number}.sock"
         self.control_path = folder / f"{number}.c"
         self.log_path = folder / f"{number}.log"
         self.listener = self._bind(self.socket_path)
         self.control_listener = self._bind(self.control_path)
+        self.grpc_path = folder / f"{number}.g"
+        self.grpc_listener = self._bind(self.grpc_path) if grpc else None
         self.spec = {
             "component": "predictor",
             "service": "iris",
@@ -101,7 +103,10 @@ class Server:
             "protocol": "v2",
             "model_name": "iris",
             "max_body_bytes": 1 << 30,
+            "grpc_fd": self.grpc_listener.fileno() if grpc else None,
+            "grpc_behind": str(folder / f"{number}.b") if grpc else None,
         } | spec
+        self.listeners = [self.listener, self.control_listener] + [self.grpc_listener] * grpc
         self.process = None
         self.connection = UnixConnection(self.socket_path)
         self._control = None
@@ -121,7 +126,7 @@ class Server:
                 stdout=log,
                 stderr=log,
                 cwd=ROOT,
-                pass_fds=(self.listener.fileno(), self.control_listener.fileno()),
+                pass_fds=[listener.fileno() for listener in self.listeners],
                 process_group=0,
                 env=os.environ | {"PYTHONPATH": str(ROOT)} | (env or {}),
             )
@@ -185,8 +190,8 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-        self.listener.close()
-        self.control_listener.close()
+        for listener in self.listeners:
+            listener.close()
 
 
 @pytest.fixture
