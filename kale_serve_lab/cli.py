@@ -85,6 +85,15 @@ def _parser() -> argparse.ArgumentParser:
     what = stop.add_mutually_exclusive_group()
     what.add_argument("name", metavar="NAME", nargs="?")
     what.add_argument("--all", action="store_true", help="delete all endpoints and stop the daemon")
+    command("runtimes", _runtimes, "List the kinds of model servers, and whether each can run here.")
+    environments = command(
+        "environments",
+        _environments,
+        "List the environments that were made for them; with --remove or --prune, remove some.",
+    )
+    which = environments.add_mutually_exclusive_group()
+    which.add_argument("--remove", metavar="NAME", help="remove this one")
+    which.add_argument("--prune", action="store_true", help="remove all that nothing uses")
     return parser
 
 
@@ -217,6 +226,77 @@ def _stop(options: argparse.Namespace) -> None:
     Client(start=False).request("POST", "/api/stop", {"services": bool(options.all)})
     _wait_for_end(about["pid"])
     _done(options, "The daemon and all endpoints are stopped." if options.all else "The daemon is stopped.")
+
+
+def _runtimes(options: argparse.Namespace) -> None:
+    found = Client().request("GET", "/api/runtimes")
+    if options.json:
+        _print_json(found)
+        return
+    rows = [
+        [one["name"], ", ".join(_served(one)), _standing(one), one["reason"] or ""] for one in found["items"]
+    ]
+    _table(["NAME", "SERVES", "HERE", ""], rows)
+    for problem in found["problems"]:
+        print(_safe(problem["message"]), file=sys.stderr)
+
+
+def _served(runtime: dict[str, Any]) -> list[str]:
+    """Formats with what they are served over, those over the same together."""
+    together: dict[str, list[str]] = {}
+    for one in runtime["formats"]:
+        together.setdefault(" ".join(one["protocols"]), []).append(one["format"])
+    return [f"{' '.join(formats)} ({protocols})" for protocols, formats in together.items()]
+
+
+def _standing(runtime: dict[str, Any]) -> str:
+    if runtime["reason"] is not None:
+        return "no"
+    if runtime["installed"]:
+        return "yes"
+    return f"makes {_size(runtime['size'])} first" if runtime["size"] else "makes an environment first"
+
+
+def _environments(options: argparse.Namespace) -> None:
+    client = Client()
+    if options.remove is not None:
+        _remove_environment(client, options.remove)
+        _done(options, f"{options.remove} is removed.")
+        return
+    items = client.request("GET", "/api/environments")["items"]
+    if options.prune:
+        unused = [one for one in items if not one["used_by"]]
+        for one in unused:
+            _remove_environment(client, one["name"])
+        if options.json:
+            _print_json({"removed": [one["name"] for one in unused]})
+        else:
+            freed = _size(sum(one["size"] for one in unused))
+            print(f"{len(unused)} removed, {freed} freed." if unused else "There is none that nothing uses.")
+        return
+    if options.json:
+        _print_json({"items": items})
+        return
+    if not items:
+        print("No environments.")
+        return
+    rows = [
+        [
+            one["name"],
+            _size(one["size"]),
+            _ago(one["created_at"]),
+            ", ".join(one["used_by"]) or ("-" if one["complete"] else "- (not whole)"),
+            one["label"],
+        ]
+        for one in items
+    ]
+    _table(["NAME", "SIZE", "MADE", "USED BY", "FOR"], rows)
+    total = _size(sum(one["size"] for one in items))
+    print(f"{total} in {Path(items[0]['path']).parent}; --remove NAME or --prune frees it.")
+
+
+def _remove_environment(client: Client, name: str) -> None:
+    client.request("DELETE", f"/api/environments/{quote(name, safe='')}", timeout_seconds=_STOP_SECONDS)
 
 
 def _wait_for_end(pid: int) -> None:
