@@ -12,6 +12,7 @@ export default tseslint.config(
       'lib/',
       'node_modules/',
       '.venv/',
+      '.env-stamps/',
       '.lab/',
       'tests/',
       'build/',

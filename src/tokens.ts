@@ -2,7 +2,15 @@ import { Token } from '@lumino/coreutils';
 import type { IObservableDisposable } from '@lumino/disposable';
 import type { ISignal } from '@lumino/signaling';
 
-import type { ApiClient, IArtifact, IService, IServiceKey, IServiceRequest } from './api';
+import type {
+  ApiClient,
+  IAccepted,
+  IArtifact,
+  IMadeEnvironment,
+  IService,
+  IServiceKey,
+  IServiceRequest
+} from './api';
 import type { PanelState } from './model/state';
 
 /** What the lineage follows: an artifact's id. */
@@ -19,6 +27,16 @@ export interface IModelList {
   items: readonly IArtifact[];
   total: number;
   hasMore: boolean;
+}
+
+/** Environments that were made on this machine. */
+export interface IEnvironments {
+  readonly state: PanelState<readonly IMadeEnvironment[]>;
+  readonly changed: ISignal<IEnvironments, void>;
+  /** Ask anew; resolves when the answer has come, whether it worked or not. */
+  load(): Promise<void>;
+  /** Raises `ApiError`, also while something is served from it. */
+  remove(name: string): Promise<void>;
 }
 
 /** What is known of artifacts and endpoints, and what can be done with them. Knows no DOM. */
@@ -45,13 +63,15 @@ export interface IKaleServeModel extends IObservableDisposable {
   setArtifactType(type: ArtifactType): void;
   loadMoreModels(): Promise<void>;
 
+  readonly environments: IEnvironments;
+
   /** The artifact whose lineage is shown. */
   readonly selection: ISelection | null;
   readonly selectionChanged: ISignal<IKaleServeModel, ISelection | null>;
   select(selection: ISelection | null): void;
 
   /** Submit an endpoint (or the next revision of one); it is in `services` when this resolves. */
-  serve(request: IServiceRequest): Promise<IService>;
+  serve(request: IServiceRequest): Promise<IAccepted>;
   deleteService(key: IServiceKey): Promise<void>;
   deleteArtifact(id: number): Promise<void>;
 
@@ -84,6 +104,8 @@ export namespace CommandIDs {
   export const deleteEndpoint = 'kale-serve:delete-endpoint';
   /** args {id}: asks, then removes the artifact. */
   export const deleteArtifact = 'kale-serve:delete-artifact';
+  /** args {name, label}: asks, then removes the environment. */
+  export const deleteEnvironment = 'kale-serve:delete-environment';
   /** args {name, namespace}: the endpoint's URL into the clipboard. */
   export const copyUrl = 'kale-serve:copy-url';
   export const refresh = 'kale-serve:refresh';

@@ -5,6 +5,7 @@ import type { JSONValue } from '@lumino/coreutils';
 import { ApiError, errorFromAnswer } from './errors';
 import { readEventStream } from './sse';
 import type {
+  IAccepted,
   IArtifact,
   IArtifactPage,
   IArtifactQuery,
@@ -12,7 +13,9 @@ import type {
   IHealth,
   IKernelInfo,
   ILineage,
+  IMadeEnvironment,
   INextVersion,
+  IRuntime,
   IService,
   IServiceList,
   IServiceRequest,
@@ -77,6 +80,18 @@ export class ApiClient {
     return this._json<INextVersion>('GET', `api/next_version${queryString({ name })}`);
   }
 
+  async runtimes(): Promise<IRuntime[]> {
+    return (await this._json<{ items: IRuntime[] }>('GET', 'api/runtimes')).items;
+  }
+
+  async environments(): Promise<IMadeEnvironment[]> {
+    return (await this._json<{ items: IMadeEnvironment[] }>('GET', 'api/environments')).items;
+  }
+
+  async deleteEnvironment(name: string): Promise<void> {
+    await this._text('DELETE', `api/environments/${encodeURIComponent(name)}`);
+  }
+
   services(): Promise<IServiceList> {
     return this._json<IServiceList>('GET', 'api/services');
   }
@@ -85,8 +100,8 @@ export class ApiClient {
     return this._json<IService>('GET', `api/services/${encodeURIComponent(name)}`);
   }
 
-  serve(request: IServiceRequest): Promise<IService> {
-    return this._json<IService>('POST', 'api/services', { ...request, dry_run: false });
+  serve(request: IServiceRequest): Promise<IAccepted> {
+    return this._json<IAccepted>('POST', 'api/services', { ...request, dry_run: false });
   }
 
   dryRun(request: IServiceRequest): Promise<IDryRun> {

@@ -26,7 +26,8 @@ export interface ITensorSpec {
 }
 
 export interface ISignature {
-  layout: 'columns' | 'tensor';
+  /** A table, one tensor, or several named tensors; the first dimension of a tensor is the batch. */
+  layout: 'columns' | 'tensor' | 'tensors';
   /** Whether the names are the user's own (a data frame). */
   named: boolean;
   inputs: ITensorSpec[];
@@ -91,7 +92,11 @@ export interface INextVersion {
 
 export type ServiceState = 'Pending' | 'Loading' | 'Ready' | 'Updating' | 'Failed' | 'Deleting';
 
+/** The protocols that the browser speaks. */
 export type Protocol = 'v1' | 'v2';
+
+/** All that a runtime may offer; `grpc-v1` is TensorFlow Serving's own. */
+export type AnyProtocol = Protocol | 'grpc-v1' | 'grpc-v2';
 
 export interface ICondition {
   type: string;
@@ -128,7 +133,12 @@ export interface IService {
   transformer: IArtifact | null;
   config: JSONObject;
   runtime: string;
-  protocol: Protocol;
+  protocol: AnyProtocol;
+  /** What its entry answers. */
+  protocols: AnyProtocol[];
+  /** Whether it takes v2's binary tensors. */
+  binary: boolean;
+  grpc_socket: string | null;
   signature: ISignature | null;
   state: ServiceState;
   /** One line that answers "is it fine?". */
@@ -175,9 +185,43 @@ export interface IFinding {
   fix: string | null;
 }
 
+/** An endpoint that has been asked for, with what preflight remarked. */
+export interface IAccepted extends IService {
+  findings: IFinding[];
+}
+
 export interface IDryRun {
   findings: IFinding[];
   service: IService | null;
+}
+
+/** A kind of model server, and whether it can run here. */
+export interface IRuntime {
+  name: string;
+  formats: { format: string; protocols: AnyProtocol[] }[];
+  /** Whether nothing has to be made before it can start. */
+  installed: boolean;
+  /** About how many bytes its environment takes; null where that is not known. */
+  size: number | null;
+  /** Why it cannot run here; null where it can. */
+  reason: string | null;
+  /** "table", or the path of the user's own YAML. */
+  source: string;
+}
+
+/** An environment that was made here for a runtime, or in place of an interpreter that has gone. */
+export interface IMadeEnvironment {
+  name: string;
+  /** What it is for. */
+  label: string;
+  path: string;
+  /** Bytes. */
+  size: number | null;
+  created_at: number;
+  requirements: string[];
+  packages: { [name: string]: string };
+  /** Whether making it has come to its end. */
+  complete: boolean;
 }
 
 export interface IStateEvent {

@@ -26,6 +26,18 @@ export const ARTIFACT_ARGS = {
   }
 };
 
+/** `describedBy` of the commands on an environment. */
+export const ENVIRONMENT_ARGS = {
+  args: {
+    type: 'object',
+    properties: {
+      name: { type: 'string', description: 'The name of the environment' },
+      label: { type: 'string', description: 'What it is for' }
+    },
+    required: ['name']
+  }
+};
+
 export const NO_ARGS = { args: { type: 'object', properties: {} } };
 
 /** The endpoint that a command is about; null where the arguments name none. */
@@ -49,4 +61,18 @@ export function artifactOf(args: ReadonlyPartialJSONObject): IArtifactArgs | nul
     return null;
   }
   return { id, label: typeof label === 'string' && label ? label : String(id) };
+}
+
+export interface IEnvironmentArgs {
+  name: string;
+  label: string;
+}
+
+/** The environment that a command is about; null where the arguments name none. */
+export function environmentOf(args: ReadonlyPartialJSONObject): IEnvironmentArgs | null {
+  const { name, label } = args;
+  if (typeof name !== 'string' || !name) {
+    return null;
+  }
+  return { name, label: typeof label === 'string' && label ? label : name };
 }

@@ -6,8 +6,17 @@ import { Signal } from '@lumino/signaling';
 import type { ISignal } from '@lumino/signaling';
 
 import { asApiError } from '../api';
-import type { ApiClient, ApiError, IService, IServiceKey, IServiceRequest, IStateEvent } from '../api';
+import type {
+  ApiClient,
+  ApiError,
+  IAccepted,
+  IService,
+  IServiceKey,
+  IServiceRequest,
+  IStateEvent
+} from '../api';
 import type { ArtifactType, IKaleServeModel, IModelList, ISelection } from '../tokens';
+import { Environments } from './environments';
 import { react, readEmission } from './events';
 import { ModelList } from './modellist';
 import { arrived, failed } from './state';
@@ -23,6 +32,7 @@ const DAEMON_GONE_INTERVAL = 5_000;
 export class KaleServeModel implements IKaleServeModel {
   constructor(options: KaleServeModel.IOptions) {
     this.client = options.client;
+    this.environments = new Environments(options.client);
     this._events = options.events;
     this._models = new ModelList(options.client);
     this._models.changed.connect(this._onModelsChanged, this);
@@ -38,6 +48,7 @@ export class KaleServeModel implements IKaleServeModel {
   }
 
   readonly client: ApiClient;
+  readonly environments: Environments;
 
   get services(): PanelState<readonly IService[]> {
     return this._services;
@@ -91,6 +102,7 @@ export class KaleServeModel implements IKaleServeModel {
     this._events.stream.disconnect(this._onEmission, this);
     this._poll.dispose();
     this._models.dispose();
+    this.environments.dispose();
     this._disposed.emit();
     Signal.clearData(this);
   }
@@ -131,10 +143,10 @@ export class KaleServeModel implements IKaleServeModel {
     this._selectionChanged.emit(selection);
   }
 
-  async serve(request: IServiceRequest): Promise<IService> {
-    const service = await this.client.serve(request);
-    this._put(service);
-    return service;
+  async serve(request: IServiceRequest): Promise<IAccepted> {
+    const accepted = await this.client.serve(request);
+    this._put(accepted);
+    return accepted;
   }
 
   async deleteService(key: IServiceKey): Promise<void> {

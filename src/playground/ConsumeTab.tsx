@@ -4,6 +4,7 @@ import React, { useState } from 'react';
 
 import type { IService } from '../api';
 import type { IRequest } from './input';
+import { askedBy } from './request';
 import { curlCall, pythonCall } from './snippets';
 
 export interface IConsumeTabProps {
@@ -38,9 +39,20 @@ export function ConsumeTab({ service, request, dataDir, trans }: IConsumeTabProp
         code={curlCall(service, dataDir, request.body)}
         trans={trans}
       />
+      {service.protocols.includes('grpc-v2') && (request.rows !== null || askedBy(service) === 'v2') && (
+        <Snippet
+          title={trans.__('Python, gRPC')}
+          note={trans.__('Needs grpcio where it runs: pip install "kale-serve-lab[grpc]".')}
+          code={pythonCall(service, request.rows, request.body, 'grpc-v2')}
+          trans={trans}
+        />
+      )}
     </div>
   );
 }
+
+/** A picture's pixels are no reading: what is longer is cut on the screen, and copied whole. */
+const MOST_SHOWN = 6_000;
 
 interface ISnippetProps {
   title: string;
@@ -71,9 +83,12 @@ function Snippet({ title, note, code, trans }: ISnippetProps): JSX.Element {
         </button>
       </div>
       <pre className="jp-KaleServe-code" tabIndex={0} aria-label={trans.__('The call as %1', title)}>
-        {code}
+        {code.length > MOST_SHOWN ? `${code.slice(0, MOST_SHOWN)}…` : code}
       </pre>
-      <p className="jp-KaleServe-hint">{note}</p>
+      <p className="jp-KaleServe-hint">
+        {note}
+        {code.length > MOST_SHOWN && <> {trans.__('Cut here; Copy takes all of it.')}</>}
+      </p>
     </section>
   );
 }

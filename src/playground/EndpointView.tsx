@@ -9,13 +9,13 @@ import type { IKaleServeModel } from '../tokens';
 import { StateMark } from '../ui/StateMark';
 import { Tabs } from '../ui/Tabs';
 import { useSignal } from '../ui/useSignal';
-import { frameworkName, revisionWords, stateWord } from '../ui/words';
+import { frameworkName, protocolName, revisionWords, runtimeName, stateWord } from '../ui/words';
 import type { ICall } from './calls';
 import { ConsumeTab } from './ConsumeTab';
 import { initialInput, requestOf } from './input';
 import type { IInput, IShape } from './input';
-import { OverviewTab, runtimeWords } from './OverviewTab';
-import { outputsSignature, wantedOutputs } from './request';
+import { OverviewTab } from './OverviewTab';
+import { askedBy, outputsSignature, wantedOutputs } from './request';
 import { TestTab } from './TestTab';
 
 export interface IEndpointViewProps {
@@ -63,7 +63,7 @@ function Endpoint({ model, service, trans }: IEndpointProps): JSX.Element {
   const [calls, setCalls] = useState<ICall[]>([]);
   const shape: IShape = {
     signature: service.signature,
-    protocol: service.protocol,
+    protocol: askedBy(service),
     outputs: wantedOutputs(outputsSignature(service))
   };
   const [input, setInput] = useInput(shape);
@@ -107,9 +107,9 @@ function Endpoint({ model, service, trans }: IEndpointProps): JSX.Element {
 function Head({ service, trans }: { service: IService; trans: TranslationBundle }): JSX.Element {
   const framework = service.model?.framework;
   const runtime = [
-    service.protocol,
+    service.protocols.map(protocol => protocolName(protocol, trans)).join(', '),
     framework && frameworkName(framework),
-    runtimeWords(service.runtime, trans)
+    runtimeName(service.runtime, trans)
   ];
   return (
     <div className="jp-KaleServe-endpointHead">

@@ -4,9 +4,10 @@ import React, { useId } from 'react';
 import type { ISignature } from '../api';
 import { fieldsOf } from './fields';
 import type { IField, IParsed } from './fields';
+import { imageOf } from './image';
 import { parseFields } from './input';
 import { showValue } from './response';
-import { problemText, remarkText } from './words';
+import { problemText, remarkText, shapeText } from './words';
 
 /** How many fields a long form shows before it is asked for all. */
 export const FIRST_FIELDS = 8;
@@ -85,7 +86,9 @@ function FieldRow({ field, text, parsed, onText, trans }: IFieldRowProps): JSX.E
     : parsed.remark && remarkText(parsed.remark, trans);
   const range =
     field.min !== null && field.max !== null ? `${showValue(field.min)} – ${showValue(field.max)}` : '';
-  const hint = range || field.dtype;
+  const isTensor = field.kind === 'json';
+  const hint = isTensor ? `${field.dtype} · ${shapeText(field.shape)}` : range || field.dtype;
+  const image = isTensor && parsed.problem === null ? imageOf(parsed.value) : null;
   const shared = {
     id,
     'aria-describedby': `${id}-hint${note ? ` ${id}-note` : ''}`,
@@ -99,6 +102,7 @@ function FieldRow({ field, text, parsed, onText, trans }: IFieldRowProps): JSX.E
       className="jp-KaleServe-field"
       data-problem={parsed.problem !== null}
       data-remark={parsed.remark !== null}
+      data-kind={field.kind}
     >
       <label htmlFor={id}>{field.name}</label>
       <div>
@@ -110,10 +114,11 @@ function FieldRow({ field, text, parsed, onText, trans }: IFieldRowProps): JSX.E
               </option>
             ))}
           </select>
-        ) : field.kind === 'json' || field.kind === 'text' ? (
+        ) : isTensor || field.kind === 'text' ? (
           <textarea
             {...shared}
-            rows={field.kind === 'json' ? 6 : 2}
+            className={isTensor ? 'jp-KaleServe-tensor' : undefined}
+            rows={isTensor ? 7 : 2}
             spellCheck={false}
             value={text}
             onChange={onChange}
@@ -137,6 +142,13 @@ function FieldRow({ field, text, parsed, onText, trans }: IFieldRowProps): JSX.E
       <span id={`${id}-hint`} className="jp-KaleServe-hint jp-KaleServe-number">
         {hint}
       </span>
+      {image && (
+        <img
+          className="jp-KaleServe-preview"
+          src={image.url}
+          alt={trans.__('%1 as a picture, %2 × %3', field.name, image.width, image.height)}
+        />
+      )}
     </div>
   );
 }

@@ -4,7 +4,7 @@ import React from 'react';
 import type { IArtifact, IService } from '../api';
 import { Progress } from '../serveform/Progress';
 import { NOTHING_DONE, progressOf } from '../serveform/stages';
-import { frameworkName, revisionWords } from '../ui/words';
+import { frameworkName, protocolName, revisionWords, runtimeName } from '../ui/words';
 
 export interface IOverviewTabProps {
   service: IService;
@@ -18,7 +18,8 @@ export function OverviewTab({ service, trans }: IOverviewTabProps): JSX.Element 
     [trans.__('Revision'), revisionWords(service, trans)],
     [trans.__('Model'), service.model ? artifactWords(service.model) : trans.__('none')],
     [trans.__('Transformer'), service.transformer ? artifactWords(service.transformer) : trans.__('none')],
-    [trans.__('Runtime'), `${runtimeWords(service.runtime, trans)} · ${service.protocol}`],
+    [trans.__('Runtime'), runtimeName(service.runtime, trans)],
+    [trans.__('Protocols'), protocolWords(service, trans)],
     [trans.__('Made'), new Date(service.created_at).toLocaleString()],
     [trans.__('Changed'), new Date(service.updated_at).toLocaleString()]
   ];
@@ -66,8 +67,11 @@ export function OverviewTab({ service, trans }: IOverviewTabProps): JSX.Element 
   );
 }
 
-export function runtimeWords(runtime: string, trans: TranslationBundle): string {
-  return runtime === 'kale-built-in' ? trans.__('built-in server') : runtime;
+/** What it answers, the one that is taken without asking first. */
+function protocolWords(service: IService, trans: TranslationBundle): string {
+  const others = service.protocols.filter(protocol => protocol !== service.protocol);
+  const names = [service.protocol, ...others].map(protocol => protocolName(protocol, trans)).join(', ');
+  return service.binary ? trans.__('%1; arrays also in binary', names) : names;
 }
 
 function artifactWords(artifact: IArtifact): string {

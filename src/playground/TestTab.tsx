@@ -13,7 +13,7 @@ import { History, showMilliseconds, showTime } from './History';
 import { InputForm } from './InputForm';
 import { requestOf, toFormView, toJsonView, withSample, withText } from './input';
 import type { IInput, IShape } from './input';
-import { outputsSignature } from './request';
+import { askedBy, outputsSignature } from './request';
 
 export interface ITestTabProps {
   service: IService;
@@ -238,7 +238,7 @@ async function outcomeOf(
   text: string
 ): Promise<ICall['outcome']> {
   try {
-    const { json, milliseconds, revision } = await client.predict(service, service.protocol, text);
+    const { json, milliseconds, revision } = await client.predict(service, askedBy(service), text);
     return { kind: 'answer', json, milliseconds, revision };
   } catch (reason) {
     return { kind: 'error', error: errorBody(reason) };

@@ -2,12 +2,15 @@
 import type { JSONValue } from '@lumino/coreutils';
 
 import type { ISignature, ITensorSpec } from '../api';
+import { pretty } from './pretty';
 
 export type FieldKind = 'number' | 'integer' | 'boolean' | 'category' | 'text' | 'json';
 
 export interface IField {
   name: string;
   dtype: string;
+  /** Of one row; -1 stands for any length. */
+  shape: number[];
   kind: FieldKind;
   min: number | null;
   max: number | null;
@@ -30,7 +33,9 @@ export type Problem =
   | { kind: 'not-whole' }
   | { kind: 'too-large' }
   | { kind: 'outside-type'; low: number; high: number }
-  | { kind: 'not-json' };
+  | { kind: 'not-json' }
+  | { kind: 'ragged' }
+  | { kind: 'shape'; given: number[]; wanted: number[] };
 
 export type Remark = { kind: 'above' | 'below'; bound: number; times: number | null };
 
@@ -45,22 +50,17 @@ const INTEGER_BITS: { [dtype: string]: [number, boolean] } = {
   UINT64: [64, false]
 };
 
-/** One field a column of a table; a tensor has one field for a whole row. */
+/** One field a column of a table, or a tensor's whole row. */
 export function fieldsOf(signature: ISignature): IField[] {
   return signature.inputs.map(spec => ({
     name: spec.name,
     dtype: spec.dtype,
+    shape: spec.shape.slice(1),
     kind: kindOf(signature, spec),
     min: spec.min,
     max: spec.max,
     choices: choicesOf(spec)
   }));
-}
-
-/** How many elements one row of a tensor has; null where the signature leaves it open. */
-export function rowSize(spec: ITensorSpec): number | null {
-  const shape = spec.shape.slice(1);
-  return shape.some(length => length < 0) ? null : shape.reduce((product, length) => product * length, 1);
 }
 
 /** The sample rows, each as one value a field. */
@@ -77,7 +77,7 @@ export function sampleRows(signature: ISignature): JSONValue[][] {
 /** What a field shows for a value. */
 export function toText(field: IField, value: JSONValue): string {
   if (field.kind === 'json') {
-    return JSON.stringify(value);
+    return pretty(value);
   }
   return value === null ? '' : String(value);
 }
@@ -156,10 +156,7 @@ function sendable(value: JSONValue): IParsed {
 }
 
 function kindOf(signature: ISignature, spec: ITensorSpec): FieldKind {
-  if (signature.layout === 'tensor' && rowSize(spec) !== 1) {
-    return 'json';
-  }
-  if (signature.layout === 'tensor' && spec.shape.length > 1) {
+  if (signature.layout !== 'columns' && spec.shape.length > 1) {
     return 'json';
   }
   if (spec.dtype === 'BOOL') {

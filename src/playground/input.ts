@@ -4,7 +4,8 @@ import type { JSONObject, JSONValue } from '@lumino/coreutils';
 import type { ISignature, Protocol } from '../api';
 import { fieldsOf, initialTexts, parseText, sampleRows, toText } from './fields';
 import type { IParsed } from './fields';
-import { fitsTensor, isObject, requestBody, rowsOfBody } from './request';
+import { pretty } from './pretty';
+import { isObject, misfit, requestBody, rowsOfBody } from './request';
 
 export interface IInput {
   view: 'form' | 'json';
@@ -79,10 +80,9 @@ export function toFormView(shape: IShape, input: IInput): IInput | null {
 export function parseFields(signature: ISignature, texts: readonly string[]): IParsed[] {
   return fieldsOf(signature).map((field, index) => {
     const parsed = parseText(field, texts[index] ?? '');
-    if (field.kind === 'json' && parsed.problem === null && !fitsTensor(signature, parsed.value)) {
-      return { ...parsed, problem: { kind: 'not-json' } };
-    }
-    return parsed;
+    const problem =
+      field.kind === 'json' && parsed.problem === null ? misfit(field.shape, parsed.value) : null;
+    return problem ? { ...parsed, problem } : parsed;
   });
 }
 
@@ -110,11 +110,4 @@ function parseObject(text: string): JSONObject | null {
   } catch {
     return null;
   }
-}
-
-/** Indented, but with lists of plain values on one line each: a row is read as a row. */
-export function pretty(value: JSONValue): string {
-  return JSON.stringify(value, null, 2).replace(/\[\s+([^[\]{}]*?)\s+\]/g, (_, items: string) => {
-    return `[${items.replace(/\n\s+/g, ' ')}]`;
-  });
 }

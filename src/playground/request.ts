@@ -2,12 +2,21 @@
 import type { JSONObject, JSONValue } from '@lumino/coreutils';
 
 import type { IService, ISignature, Protocol } from '../api';
-import { rowSize } from './fields';
+import type { Problem } from './fields';
 
 /** The signature that tells of the outputs: a transformer's seldom does, then the model's own. */
 export function outputsSignature(service: IService): ISignature | null {
   const own = service.signature;
   return own && own.outputs.length > 0 ? own : (service.model?.signature ?? own);
+}
+
+/** The protocol that this page asks with: gRPC is for programs. */
+export function askedBy(service: IService): Protocol {
+  const { protocol, protocols } = service;
+  if (protocol === 'v1' || protocol === 'v2') {
+    return protocol;
+  }
+  return protocols.includes('v2') || !protocols.includes('v1') ? 'v2' : 'v1';
 }
 
 /** Which outputs to ask for: the probabilities too where the model has them. */
@@ -31,31 +40,35 @@ export function requestBody(
   outputs: string[] | null
 ): JSONObject {
   if (protocol === 'v1') {
-    const instances = signature.layout === 'tensor' ? rows.map(row => row[0]) : rows;
+    const instances = instancesOf(signature, rows);
     return outputs ? { instances, parameters: { outputs } } : { instances };
   }
   const inputs = inputTensors(signature, rows);
   return outputs ? { inputs, outputs: outputs.map(name => ({ name })) } : { inputs };
 }
 
-function inputTensors(signature: ISignature, rows: JSONValue[][]): JSONObject[] {
-  if (signature.layout === 'tensor') {
-    const spec = signature.inputs[0];
-    const data = rows.map(row => row[0]);
-    const shape = [rows.length, ...shapeOf(data[0] ?? null)];
-    return [{ name: spec.name, datatype: spec.dtype, shape, data: flat(data) }];
+function instancesOf(signature: ISignature, rows: JSONValue[][]): JSONValue[] {
+  switch (signature.layout) {
+    case 'tensor':
+      return rows.map(row => row[0]);
+    case 'tensors':
+      return rows.map(row => Object.fromEntries(signature.inputs.map((spec, at) => [spec.name, row[at]])));
+    case 'columns':
+      return rows;
   }
+}
+
+function inputTensors(signature: ISignature, rows: JSONValue[][]): JSONObject[] {
   const dtype = oneDtype(signature);
   if (dtype !== null) {
     const shape = [rows.length, signature.inputs.length];
     return [{ name: 'input-0', datatype: dtype, shape, data: flat(rows) }];
   }
-  return signature.inputs.map((spec, column) => ({
-    name: spec.name,
-    datatype: spec.dtype,
-    shape: [rows.length],
-    data: rows.map(row => row[column])
-  }));
+  return signature.inputs.map((spec, at) => {
+    const data = rows.map(row => row[at]);
+    const shape = [rows.length, ...(signature.layout === 'columns' ? [] : shapeOf(data[0] ?? null))];
+    return { name: spec.name, datatype: spec.dtype, shape, data: flat(data) };
+  });
 }
 
 /**
@@ -89,40 +102,48 @@ function rowsOfInstances(signature: ISignature, instances: JSONValue[]): JSONVal
 
 function rowsOfTensors(signature: ISignature, inputs: JSONValue[]): JSONValue[][] | null {
   const tensors = inputs.filter(isObject);
-  if (signature.layout === 'tensor' || oneDtype(signature) !== null) {
-    if (tensors.length === 1) {
-      const { shape, data } = tensors[0];
-      if (!isShape(shape) || shape.length === 0 || !Array.isArray(data)) {
-        return null;
-      }
-      const size = shape.slice(1).reduce((product, length) => product * length, 1);
-      const elements = flat(data);
-      if (elements.length !== shape[0] * size) {
-        return null;
-      }
-      const rows = chunks(elements, size);
-      if (signature.layout === 'tensor') {
-        return rows.map(row => [shape.length === 1 ? row[0] : nested(row, shape.slice(1))]);
-      }
-      return size === signature.inputs.length ? rows : null;
-    }
+  if (tensors.length === 1 && oneDtype(signature) !== null) {
+    const rows = rowsOfTensor(tensors[0])?.map(row => flat([row]));
+    return rows?.every(row => row.length === signature.inputs.length) ? rows : null;
   }
   const columns = signature.inputs.map(input => {
-    const data = tensors.find(tensor => tensor['name'] === input.name)?.['data'];
-    return Array.isArray(data) ? flat(data) : null;
+    // The name of a lone tensor is nobody's business.
+    const tensor =
+      signature.layout === 'tensor' && tensors.length === 1
+        ? tensors[0]
+        : tensors.find(found => found['name'] === input.name);
+    const rows = tensor ? rowsOfTensor(tensor) : null;
+    return signature.layout === 'columns' ? (rows?.map(row => flat([row])[0]) ?? null) : rows;
   });
-  if (
-    !columns.every((column): column is JSONValue[] => column !== null && column.length === columns[0]?.length)
-  ) {
+  const [first] = columns;
+  if (!columns.every((column): column is JSONValue[] => column !== null && column.length === first?.length)) {
     return null;
   }
-  return (columns[0] ?? []).map((_, row) => columns.map(column => column[row]));
+  return (first ?? []).map((_, row) => columns.map(column => column[row]));
 }
 
-/** Whether a value typed for a tensor's row has the size the signature asks for; open sizes fit anything. */
-export function fitsTensor(signature: ISignature, value: JSONValue): boolean {
-  const size = rowSize(signature.inputs[0]);
-  return size === null || flat([value]).length === size;
+/** A tensor's rows, each as the first dimension leaves it; null where data and shape do not agree. */
+function rowsOfTensor({ shape, data }: JSONObject): JSONValue[] | null {
+  if (!isShape(shape) || shape.length === 0 || !Array.isArray(data)) {
+    return null;
+  }
+  const size = product(shape.slice(1));
+  const elements = flat(data);
+  if (elements.length !== shape[0] * size) {
+    return null;
+  }
+  return chunks(elements, size).map(row => (shape.length === 1 ? row[0] : nested(row, shape.slice(1))));
+}
+
+/** What keeps a value from being a row of this shape; open lengths fit any. */
+export function misfit(wanted: readonly number[], value: JSONValue): Problem | null {
+  const given = shapeOf(value);
+  if (product(given) !== flat([value]).length) {
+    return { kind: 'ragged' };
+  }
+  const fits =
+    given.length === wanted.length && wanted.every((length, at) => length < 0 || length === given[at]);
+  return fits ? null : { kind: 'shape', given, wanted: [...wanted] };
 }
 
 export function flat(value: JSONValue[]): JSONValue[] {
@@ -144,7 +165,8 @@ function isShape(value: JSONValue | undefined): value is number[] {
   );
 }
 
-function shapeOf(value: JSONValue): number[] {
+/** The lengths of nested lists, by the first of each. */
+export function shapeOf(value: JSONValue): number[] {
   return Array.isArray(value) ? [value.length, ...shapeOf(value[0] ?? null)] : [];
 }
 
@@ -152,6 +174,10 @@ function nested(elements: JSONValue[], shape: number[]): JSONValue {
   if (shape.length <= 1) {
     return elements;
   }
-  const size = shape.slice(1).reduce((product, length) => product * length, 1);
+  const size = product(shape.slice(1));
   return chunks(elements, size).map(part => nested(part, shape.slice(1)));
+}
+
+function product(shape: readonly number[]): number {
+  return shape.reduce((size, length) => size * length, 1);
 }

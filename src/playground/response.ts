@@ -10,12 +10,18 @@ export interface IBar {
   probability: number;
 }
 
-export interface IAnswer {
-  /** One table, a column an output (or a class), a row a row of the input. */
+/** Outputs that belong together: a column an element, a row a row of the input. */
+export interface IAnswerTable {
+  /** The output's own name; null where there is but one table. */
+  name: string | null;
   columns: string[];
   rows: string[][];
-  /** Class probabilities of each row, the most likely first; null where there are none. */
+  /** Probabilities of each row, the most likely first; null where there are none. */
   bars: IBar[][] | null;
+}
+
+export interface IAnswer {
+  tables: IAnswerTable[];
   /** The whole answer in a few words, for the history. */
   summary: string;
 }
@@ -32,14 +38,32 @@ export function readAnswer(answer: JSONValue, signature: ISignature | null): IAn
   if (outputs === null) {
     return null;
   }
-  const classes = classesOf(signature);
+  // What one estimator's methods say of the same rows is read side by side; other outputs are things of their own.
+  const together = outputs.every(output => METHODS.includes(output.name));
+  const groups = together ? [outputs] : outputs.map(output => [output]);
+  const tables = groups.map(group => tableOf(group, groups.length > 1, signature));
+  return { tables, summary: summarize(tables) };
+}
+
+const METHODS: readonly string[] = [
+  'predict',
+  'predict_proba',
+  'predict_log_proba',
+  'decision_function',
+  'transform',
+  'score_samples'
+];
+
+function tableOf(outputs: IOutput[], isNamed: boolean, signature: ISignature | null): IAnswerTable {
   const count = outputs[0]?.rows.length ?? 0;
-  const columns = outputs.flatMap(output => columnNames(output, classes));
-  const rows = Array.from({ length: count }, (_, row) =>
-    outputs.flatMap(output => (output.rows[row] ?? []).map(showValue))
-  );
-  const bars = barsOf(outputs, classes);
-  return { columns, rows, bars, summary: summarize(rows, bars) };
+  return {
+    name: isNamed ? outputs[0].name : null,
+    columns: outputs.flatMap(output => columnNames(output, classesOf(signature, output))),
+    rows: Array.from({ length: count }, (_, row) =>
+      outputs.flatMap(output => (output.rows[row] ?? []).map(showValue))
+    ),
+    bars: barsOf(outputs, signature)
+  };
 }
 
 /** A number as a reader wants it: all its digits where they are few, else six of them. */
@@ -94,11 +118,14 @@ function rowElements(value: JSONValue): JSONValue[] {
   return Array.isArray(value) ? flat(value) : [value];
 }
 
-function classesOf(signature: ISignature | null): string[] | null {
-  const output =
-    signature?.outputs.find(spec => spec.name === 'predict_proba' && spec.classes) ??
-    signature?.outputs.find(spec => spec.classes);
-  return output?.classes?.map(showValue) ?? null;
+/** The labels of an output's elements, where it has one for each. */
+function classesOf(signature: ISignature | null, output: IOutput): string[] | null {
+  const width = output.rows[0]?.length ?? 1;
+  const specs = signature?.outputs ?? [];
+  const known = [specs.find(spec => spec.name === output.name), ...specs].find(
+    spec => spec?.classes?.length === width
+  );
+  return width > 1 ? (known?.classes?.map(showValue) ?? null) : null;
 }
 
 function columnNames(output: IOutput, classes: string[] | null): string[] {
@@ -106,30 +133,50 @@ function columnNames(output: IOutput, classes: string[] | null): string[] {
   if (width === 1) {
     return [output.name];
   }
-  const names = output.name !== 'predict' && classes?.length === width ? classes : null;
+  const names = output.name === 'predict' ? null : classes;
   return Array.from({ length: width }, (_, index) => `${output.name}[${names?.[index] ?? index}]`);
 }
 
-function barsOf(outputs: IOutput[], classes: string[] | null): IBar[][] | null {
-  const found = outputs.find(output => output.name === 'predict_proba');
-  if (!found || !found.rows.every(row => row.length > 1 && row.every(value => typeof value === 'number'))) {
+function barsOf(outputs: IOutput[], signature: ISignature | null): IBar[][] | null {
+  const found =
+    outputs.find(output => output.name === 'predict_proba' && isNumeric(output)) ??
+    outputs.find(isDistribution);
+  if (!found) {
     return null;
   }
+  const classes = classesOf(signature, found);
   return found.rows.map(row =>
     row
-      .map((value, index) => ({
-        label: classes?.length === row.length ? classes[index] : String(index),
-        probability: value as number
-      }))
+      .map((value, index) => ({ label: classes?.[index] ?? String(index), probability: value as number }))
       .sort((left, right) => right.probability - left.probability)
   );
 }
 
-function summarize(rows: string[][], bars: IBar[][] | null): string {
+function isNumeric(output: IOutput): boolean {
+  return output.rows.every(row => row.length > 1 && row.every(value => typeof value === 'number'));
+}
+
+/** Whether each row's elements are none below 0 and together 1, to what single precision can tell. */
+function isDistribution(output: IOutput): boolean {
+  return (
+    output.rows.length > 0 &&
+    isNumeric(output) &&
+    (output.rows as number[][]).every(
+      row => row.every(value => value >= 0) && Math.abs(row.reduce((sum, value) => sum + value, 0) - 1) < 1e-3
+    )
+  );
+}
+
+function summarize(tables: IAnswerTable[]): string {
+  const [{ rows, bars }] = tables;
   if (rows.length !== 1) {
     return `${rows.length} × ${rows[0]?.length ?? 0}`;
   }
   const best = bars?.[0]?.[0];
-  const first = rows[0][0] ?? '';
-  return best ? `${first} · ${showPercent(best.probability)}` : rows[0].slice(0, 4).join(', ');
+  if (!best) {
+    return rows[0].slice(0, 4).join(', ');
+  }
+  // A label that the model has said itself is what its own method has answered.
+  const said = rows[0].length > (bars?.[0].length ?? 0) ? rows[0][0] : best.label;
+  return `${said} · ${showPercent(best.probability)}`;
 }

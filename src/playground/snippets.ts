@@ -1,7 +1,8 @@
 /** The same call to copy: as Python and as curl. Pure. */
 import type { JSONObject, JSONValue } from '@lumino/coreutils';
 
-import type { IService } from '../api';
+import type { AnyProtocol, IService, ISignature } from '../api';
+import { askedBy } from './request';
 
 /** A JSON value as a Python literal. JSON's escapes are Python's. */
 export function pythonLiteral(value: JSONValue): string {
@@ -31,44 +32,75 @@ function pythonColumn(dtype: string, values: JSONValue[]): string {
   return `[${literals.join(', ')}]`;
 }
 
-/** For a notebook or a script: a data frame for named columns, else the rows as they are. */
-export function pythonCall(service: IService, rows: JSONValue[][] | null, body: JSONObject): string {
-  const open = `endpoint = Endpoint(${JSON.stringify(service.name)})`;
-  const lines = ['from kale_serve_lab import Endpoint', ''];
-  const signature = service.signature;
-  if (rows === null || signature === null) {
-    return [...lines, open, `endpoint.predict(${pythonLiteral(body)})`, ''].join('\n');
-  }
-  if (signature.layout === 'tensor') {
-    const values = pythonLiteral(rows.map(row => row[0]));
-    return [...lines, open, `endpoint.predict(${values})`, ''].join('\n');
-  }
-  if (!signature.named) {
-    return [...lines, open, `endpoint.predict(${pythonLiteral(rows)})`, ''].join('\n');
-  }
-  const columns = signature.inputs.map(
-    (input, index) =>
-      `    ${JSON.stringify(input.name)}: ${pythonColumn(
-        input.dtype,
-        rows.map(row => row[index])
-      )},`
-  );
+/**
+ * For a notebook or a script: a data frame for named columns, arrays for tensors, else the rows as they are.
+ * With `protocol` the endpoint is asked over that one.
+ */
+export function pythonCall(
+  service: IService,
+  rows: JSONValue[][] | null,
+  body: JSONObject,
+  protocol?: AnyProtocol
+): string {
+  const over = protocol ? `, protocol_version=${JSON.stringify(protocol)}` : '';
+  const open = `endpoint = Endpoint(${JSON.stringify(service.name)}${over})`;
+  const { imports, given, argument } = argumentOf(service.signature, rows, body);
   return [
-    'import pandas as pd',
-    ...lines,
+    ...imports,
+    'from kale_serve_lab import Endpoint',
+    '',
     open,
-    'rows = pd.DataFrame({',
-    ...columns,
-    '})',
-    'endpoint.predict(rows)',
+    ...given,
+    `endpoint.predict(${argument})`,
     ''
   ].join('\n');
+}
+
+interface IArgument {
+  imports: string[];
+  /** Lines that make the argument. */
+  given: string[];
+  argument: string;
+}
+
+function argumentOf(signature: ISignature | null, rows: JSONValue[][] | null, body: JSONObject): IArgument {
+  const plain = (value: JSONValue): IArgument => ({ imports: [], given: [], argument: pythonLiteral(value) });
+  if (rows === null || signature === null) {
+    return plain(body);
+  }
+  if (signature.layout === 'tensor') {
+    return plain(rows.map(row => row[0]));
+  }
+  if (signature.layout === 'columns' && !signature.named) {
+    return plain(rows);
+  }
+  const values = signature.inputs.map((_, index) => rows.map(row => row[index]));
+  if (signature.layout === 'tensors') {
+    const arrays = signature.inputs.map(
+      ({ name, dtype }, index) =>
+        `    ${JSON.stringify(name)}: np.array(${pythonLiteral(values[index])}, dtype="${numpyName(dtype)}"),`
+    );
+    return { imports: ['import numpy as np'], given: ['inputs = {', ...arrays, '}'], argument: 'inputs' };
+  }
+  const columns = signature.inputs.map(
+    ({ name, dtype }, index) => `    ${JSON.stringify(name)}: ${pythonColumn(dtype, values[index])},`
+  );
+  return {
+    imports: ['import pandas as pd'],
+    given: ['rows = pd.DataFrame({', ...columns, '})'],
+    argument: 'rows'
+  };
+}
+
+/** FP32 → float32, UINT8 → uint8; texts are objects. */
+function numpyName(dtype: string): string {
+  return dtype === 'BYTES' ? 'object' : dtype.replace(/^FP/, 'float').toLowerCase();
 }
 
 /** For a terminal on this machine, through the gateway. `dataDir` holds the gateway's token. */
 export function curlCall(service: IService, dataDir: string | null, body: JSONObject): string {
   const name = encodeURIComponent(service.name);
-  const call = service.protocol === 'v1' ? `v1/models/${name}:predict` : `v2/models/${name}/infer`;
+  const call = askedBy(service) === 'v1' ? `v1/models/${name}:predict` : `v2/models/${name}/infer`;
   const token = dataDir === null ? '"$KALE_SERVE_DATA_DIR/token"' : shellQuote(`${dataDir}/token`);
   return [
     `curl ${shellQuote(`${service.url}/${call}`)} \\`,

@@ -17,7 +17,11 @@ export function problemText(problem: Problem, trans: TranslationBundle): string 
     case 'outside-type':
       return trans.__('Its type goes from %1 to %2.', problem.low, problem.high);
     case 'not-json':
-      return trans.__('Not a JSON array of the right size.');
+      return trans.__('Not JSON yet.');
+    case 'ragged':
+      return trans.__('Its lists are not all of one length.');
+    case 'shape':
+      return trans.__('Its shape is %1; %2 is needed.', shapeText(problem.given), shapeText(problem.wanted));
   }
 }
 
@@ -28,4 +32,9 @@ export function remarkText(remark: Remark, trans: TranslationBundle): string {
   return remark.times === null
     ? trans.__('above the largest value in training (%1)', showValue(remark.bound))
     : trans.__('%1 × above the largest value in training (%2)', remark.times, showValue(remark.bound));
+}
+
+/** A row's shape, with n for an open length: "3 × 224 × n". */
+export function shapeText(shape: readonly number[]): string {
+  return shape.length === 0 ? '1' : shape.map(length => (length < 0 ? 'n' : String(length))).join(' × ');
 }

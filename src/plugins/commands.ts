@@ -3,7 +3,15 @@ import { Clipboard, ICommandPalette, Notification } from '@jupyterlab/apputils';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { copyIcon, deleteIcon, refreshIcon } from '@jupyterlab/ui-components';
 
-import { ARTIFACT_ARGS, ENDPOINT_ARGS, NO_ARGS, artifactOf, endpointOf } from '../commands/args';
+import {
+  ARTIFACT_ARGS,
+  ENDPOINT_ARGS,
+  ENVIRONMENT_ARGS,
+  NO_ARGS,
+  artifactOf,
+  endpointOf,
+  environmentOf
+} from '../commands/args';
 import { CommandIDs, IKaleServeModel } from '../tokens';
 
 export const commandsPlugin: JupyterFrontEndPlugin<void> = {
@@ -84,6 +92,30 @@ export const commandsPlugin: JupyterFrontEndPlugin<void> = {
         const { confirmRemoval, orNotify } = await import('../commands/ask');
         if (await confirmRemoval(question, trans)) {
           await orNotify(() => model.deleteArtifact(artifact.id));
+        }
+      }
+    });
+
+    commands.addCommand(CommandIDs.deleteEnvironment, {
+      label: trans.__('Remove Environment…'),
+      caption: trans.__('Remove an environment that was made for a model server'),
+      icon: deleteIcon,
+      describedBy: ENVIRONMENT_ARGS,
+      execute: async args => {
+        const environment = environmentOf(args);
+        if (!environment) {
+          return;
+        }
+        const question = {
+          title: trans.__('Remove the environment %1?', environment.label),
+          body: trans.__(
+            'Its packages are removed from the disk. Serving something that needs it makes it again, which takes a while.'
+          ),
+          button: trans.__('Remove')
+        };
+        const { confirmRemoval, orNotify } = await import('../commands/ask');
+        if (await confirmRemoval(question, trans)) {
+          await orNotify(() => model.environments.remove(environment.name));
         }
       }
     });

@@ -8,11 +8,14 @@ export interface IDescribed {
   'aria-invalid'?: boolean;
 }
 
-export interface IFormRowProps {
+interface IRowProps {
   label: string;
   /** The row's notes are those of this field. */
   field?: FieldName;
   notes?: readonly INote[];
+}
+
+export interface IFormRowProps extends IRowProps {
   /** A group (radio buttons) has its own legend and no single input to label. */
   isGroup?: boolean;
   children: (id: string, described: IDescribed) => React.ReactNode;
@@ -26,12 +29,9 @@ export function FormRow({ label, field, notes = [], isGroup, children }: IFormRo
     own.length > 0
       ? { 'aria-describedby': `${id}-notes`, 'aria-invalid': own.some(note => note.severity === 'error') }
       : {};
+  const group = isGroup ? { role: 'radiogroup', 'aria-labelledby': `${id}-label`, ...described } : {};
   return (
-    <div
-      className="jp-KaleServe-row"
-      role={isGroup ? 'radiogroup' : undefined}
-      aria-labelledby={isGroup ? `${id}-label` : undefined}
-    >
+    <div className="jp-KaleServe-row" {...group}>
       {isGroup ? (
         <span id={`${id}-label`} className="jp-KaleServe-label">
           {label}
@@ -49,6 +49,84 @@ export function FormRow({ label, field, notes = [], isGroup, children }: IFormRo
   );
 }
 
+interface IInputRowProps extends IRowProps {
+  value: string;
+  onChange: (value: string) => void;
+  isShort?: boolean;
+  /** What stands beside the input. */
+  hint?: string | null;
+}
+
+/** A row with one line of text. */
+export function TextRow({ value, onChange, isShort, hint, ...row }: IInputRowProps): JSX.Element {
+  return (
+    <FormRow {...row}>
+      {(id, described) => (
+        <>
+          <input
+            id={id}
+            type="text"
+            className={isShort ? 'jp-KaleServe-short' : undefined}
+            spellCheck={false}
+            {...described}
+            value={value}
+            onChange={event => onChange(event.target.value)}
+          />
+          {hint && <span className="jp-KaleServe-hint">{hint}</span>}
+        </>
+      )}
+    </FormRow>
+  );
+}
+
+export interface IOption {
+  value: string;
+  label: string;
+}
+
+/** A row with one of several choices. */
+export function SelectRow({
+  value,
+  onChange,
+  isShort,
+  hint,
+  options,
+  ...row
+}: IInputRowProps & { options: readonly IOption[] }): JSX.Element {
+  return (
+    <FormRow {...row}>
+      {(id, described) => (
+        <>
+          <select
+            id={id}
+            className={isShort ? 'jp-KaleServe-short' : undefined}
+            {...described}
+            value={value}
+            onChange={event => onChange(event.target.value)}
+          >
+            {options.map(option => (
+              <option key={option.value} value={option.value}>
+                {option.label}
+              </option>
+            ))}
+          </select>
+          {hint && <span className="jp-KaleServe-hint">{hint}</span>}
+        </>
+      )}
+    </FormRow>
+  );
+}
+
+/** A row that only tells. */
+export function TextOnlyRow({ label, children }: { label: string; children: React.ReactNode }): JSX.Element {
+  return (
+    <div className="jp-KaleServe-row">
+      <span className="jp-KaleServe-label">{label}</span>
+      <div className="jp-KaleServe-control">{children}</div>
+    </div>
+  );
+}
+
 const MARKS: { [severity in INote['severity']]: string } = { error: '✗', warning: '!', info: 'i' };
 
 export function Notes({ id, notes }: { id?: string; notes: readonly INote[] }): JSX.Element {
@@ -56,9 +134,13 @@ export function Notes({ id, notes }: { id?: string; notes: readonly INote[] }): 
     <ul id={id} className="jp-KaleServe-notes">
       {notes.map(note => (
         <li key={`${note.severity}${note.message}`} data-severity={note.severity}>
-          <span aria-hidden="true">{MARKS[note.severity]} </span>
-          {note.message}
-          {note.fix && <span className="jp-KaleServe-hint"> {note.fix}</span>}
+          <span className="jp-KaleServe-noteMark" aria-hidden="true">
+            {MARKS[note.severity]}
+          </span>
+          <span>
+            {note.message}
+            {note.fix && <span className="jp-KaleServe-hint"> {note.fix}</span>}
+          </span>
         </li>
       ))}
     </ul>

@@ -37,7 +37,9 @@ export function Progress({ progress, sentence, trans }: IProgressProps): JSX.Ele
               {stage.seconds === null ? '' : showSeconds(stage.seconds)}
             </span>
             {stage.state !== 'done' && stage.message && stage.message !== progress.error?.message && (
-              <span className="jp-KaleServe-hint jp-KaleServe-stageMessage">{stage.message}</span>
+              <span className="jp-KaleServe-hint jp-KaleServe-cut" title={stage.message}>
+                {stage.message}
+              </span>
             )}
           </li>
         ))}

@@ -2,11 +2,13 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useLayoutEffect, useRef } from 'react';
 
 import type { IService } from '../api';
-import { frameworkName } from '../ui/words';
 import type { INote } from './checks';
-import { FormRow, Notes } from './FormRow';
+import { FormRow, SelectRow, TextOnlyRow, TextRow } from './FormRow';
 import { proposedValues } from './offer';
 import type { IModelChoice, IOffer, IServeValues } from './offer';
+import { Preflight } from './Preflight';
+import { RuntimeRows } from './RuntimeRows';
+import type { ITick } from './ticks';
 
 export interface IServeFormProps {
   offer: IOffer;
@@ -15,6 +17,7 @@ export interface IServeFormProps {
   services: readonly IService[];
   values: IServeValues;
   notes: readonly INote[];
+  ticks: readonly ITick[];
   canServe: boolean;
   onChange: (values: IServeValues) => void;
   onServe: () => void;
@@ -31,12 +34,12 @@ export function ServeForm(props: IServeFormProps): JSX.Element {
     // In the next frame: the dialog's body is drawn before it is attached, and what is not attached takes no focus.
     const frame = requestAnimationFrame(() => {
       const find = (selector: string) => form.current?.querySelector<HTMLElement>(selector);
-      (find('[aria-invalid="true"]') ?? find('select, input'))?.focus();
+      (find('[aria-invalid="true"]:is(select, input)') ?? find('select, input'))?.focus();
     });
     return () => cancelAnimationFrame(frame);
   }, []);
   const set = (change: Partial<IServeValues>): void => onChange({ ...values, ...change });
-  const general = notes.filter(note => note.field === null);
+  const parts: IPartProps = { values, notes, set, trans };
   return (
     <form
       ref={form}
@@ -49,76 +52,38 @@ export function ServeForm(props: IServeFormProps): JSX.Element {
         }
       }}
     >
-      <FormRow label={trans.__('Model')} field="model" notes={notes}>
-        {(id, described) => (
-          <select
-            id={id}
-            {...described}
-            value={choice.key}
-            onChange={event => {
-              const next = offer.models.find(model => model.key === event.target.value);
-              if (next) {
-                onChange(proposedValues(next, services));
-              }
-            }}
-          >
-            {offer.models.map(model => (
-              <option key={model.key} value={model.key}>
-                {model.label}
-              </option>
-            ))}
-          </select>
-        )}
-      </FormRow>
-      {choice.variable !== null && (
-        <NameAndVersion choice={choice} values={values} notes={notes} set={set} trans={trans} />
-      )}
-      <EndpointRow services={services} values={values} notes={notes} set={set} trans={trans} />
-      <div className="jp-KaleServe-row">
-        <span className="jp-KaleServe-label">{trans.__('Where')}</span>
-        <span className="jp-KaleServe-control">{trans.__('this machine')}</span>
-      </div>
-      <div className="jp-KaleServe-row">
-        <span className="jp-KaleServe-label">{trans.__('Runtime')}</span>
-        <span className="jp-KaleServe-control">
-          {trans.__('built-in server')}{' '}
-          <span className="jp-KaleServe-hint">
-            {trans.__(
-              'the only one that fits %1, protocol %2',
-              frameworkName(choice.framework ?? ''),
-              values.transformer === '' ? 'v2' : 'v1'
-            )}
-          </span>
-        </span>
-      </div>
-      <SampleRow choice={choice} values={values} notes={notes} set={set} trans={trans} />
+      <SelectRow
+        label={trans.__('Model')}
+        field="model"
+        notes={notes}
+        value={choice.key}
+        onChange={key => {
+          const next = offer.models.find(model => model.key === key);
+          if (next) {
+            onChange(proposedValues(next, services));
+          }
+        }}
+        options={offer.models.map(model => ({ value: model.key, label: model.label }))}
+      />
+      {choice.variable !== null && <NameAndVersion {...parts} choice={choice} />}
+      <EndpointRows {...parts} services={services} />
+      <TextOnlyRow label={trans.__('Where')}>{trans.__('this machine')}</TextOnlyRow>
+      <SampleRow {...parts} choice={choice} />
       {offer.transformers.length > 0 && (
-        <FormRow label={trans.__('Transformer')} field="transformer" notes={notes}>
-          {(id, described) => (
-            <select
-              id={id}
-              {...described}
-              value={values.transformer}
-              onChange={event => set({ transformer: event.target.value })}
-            >
-              <option value="">{trans.__('none')}</option>
-              {offer.transformers.map(item => (
-                <option key={item.key} value={item.key}>
-                  {item.label}
-                </option>
-              ))}
-            </select>
-          )}
-        </FormRow>
+        <SelectRow
+          label={trans.__('Transformer')}
+          field="transformer"
+          notes={notes}
+          value={values.transformer}
+          onChange={transformer => set({ transformer })}
+          options={[
+            { value: '', label: trans.__('none') },
+            ...offer.transformers.map(item => ({ value: item.key, label: item.label }))
+          ]}
+        />
       )}
-      {general.length > 0 && (
-        <div className="jp-KaleServe-row">
-          <span className="jp-KaleServe-label">{trans.__('Preflight')}</span>
-          <div className="jp-KaleServe-control">
-            <Notes notes={general} />
-          </div>
-        </div>
-      )}
+      <RuntimeRows {...parts} runtimes={offer.runtimes} choice={choice} />
+      <Preflight ticks={props.ticks} notes={notes} trans={trans} />
       <div className="jp-KaleServe-buttons">
         <button type="button" className="jp-KaleServe-button" onClick={props.onCancel}>
           {trans.__('Cancel')}
@@ -148,107 +113,82 @@ function NameAndVersion({
   const existing = values.name.trim() === choice.name ? choice.versions : [];
   return (
     <>
-      <FormRow label={trans.__('Name')} field="name" notes={notes}>
-        {(id, described) => (
-          <input
-            id={id}
-            type="text"
-            spellCheck={false}
-            {...described}
-            value={values.name}
-            onChange={event => set({ name: event.target.value })}
-          />
-        )}
-      </FormRow>
-      <FormRow label={trans.__('Version')} field="version" notes={notes}>
-        {(id, described) => (
-          <>
-            <input
-              id={id}
-              type="text"
-              className="jp-KaleServe-short"
-              spellCheck={false}
-              {...described}
-              value={values.version}
-              onChange={event => set({ version: event.target.value })}
-            />
-            {existing.length > 0 && (
-              <span className="jp-KaleServe-hint">
-                {trans._n('%2 exists', '%2 exist', existing.length, existing.slice(0, 3).join(', '))}
-              </span>
-            )}
-          </>
-        )}
-      </FormRow>
+      <TextRow
+        label={trans.__('Name')}
+        field="name"
+        notes={notes}
+        value={values.name}
+        onChange={name => set({ name })}
+      />
+      <TextRow
+        label={trans.__('Version')}
+        field="version"
+        notes={notes}
+        isShort
+        value={values.version}
+        onChange={version => set({ version })}
+        hint={
+          existing.length > 0
+            ? trans._n('%2 exists', '%2 exist', existing.length, existing.slice(0, 3).join(', '))
+            : null
+        }
+      />
     </>
   );
 }
 
-function EndpointRow({
+function EndpointRows({
   services,
   values,
   notes,
   set,
   trans
 }: IPartProps & { services: readonly IService[] }): JSX.Element {
+  const modes: [IServeValues['mode'], string][] = [
+    ['new', trans.__('a new one')],
+    ['revision', trans.__('the next revision of one')]
+  ];
   return (
     <>
       {services.length > 0 && (
         <FormRow label={trans.__('Endpoint')} isGroup>
           {id => (
             <div className="jp-KaleServe-radios">
-              <label>
-                <input
-                  type="radio"
-                  name={id}
-                  checked={values.mode === 'new'}
-                  onChange={() => set({ mode: 'new' })}
-                />
-                {trans.__('a new one')}
-              </label>
-              <label>
-                <input
-                  type="radio"
-                  name={id}
-                  checked={values.mode === 'revision'}
-                  onChange={() => set({ mode: 'revision' })}
-                />
-                {trans.__('the next revision of one')}
-              </label>
+              {modes.map(([mode, label]) => (
+                <label key={mode}>
+                  <input
+                    type="radio"
+                    name={id}
+                    checked={values.mode === mode}
+                    onChange={() => set({ mode })}
+                  />
+                  {label}
+                </label>
+              ))}
             </div>
           )}
         </FormRow>
       )}
       {values.mode === 'new' ? (
-        <FormRow label={trans.__('Endpoint name')} field="endpoint" notes={notes}>
-          {(id, described) => (
-            <input
-              id={id}
-              type="text"
-              spellCheck={false}
-              {...described}
-              value={values.endpoint}
-              onChange={event => set({ endpoint: event.target.value })}
-            />
-          )}
-        </FormRow>
+        <TextRow
+          label={trans.__('Endpoint name')}
+          field="endpoint"
+          notes={notes}
+          value={values.endpoint}
+          onChange={endpoint => set({ endpoint })}
+        />
       ) : (
-        <FormRow label={trans.__('Next revision of')} field="endpoint" notes={notes}>
-          {(id, described) => (
-            <select
-              id={id}
-              {...described}
-              value={values.existing}
-              onChange={event => set({ existing: event.target.value })}
-            >
-              {services.map(service => (
-                <option key={service.name} value={service.name}>
-                  {trans.__('%1 (revision %2 now)', service.name, service.revision)}
-                </option>
-              ))}
-            </select>
-          )}
-        </FormRow>
+        <SelectRow
+          label={trans.__('Next revision of')}
+          field="endpoint"
+          notes={notes}
+          value={values.existing}
+          onChange={existing => set({ existing })}
+          options={services.map(service => ({
+            value: service.name,
+            label: trans.__('%1 (revision %2 now)', service.name, service.revision)
+          }))}
+        />
       )}
     </>
   );
@@ -263,39 +203,26 @@ function SampleRow({
 }: IPartProps & { choice: IModelChoice }): JSX.Element {
   if (choice.candidates.length === 0) {
     return (
-      <div className="jp-KaleServe-row">
-        <span className="jp-KaleServe-label">{trans.__('Sample')}</span>
-        <span className="jp-KaleServe-control">
-          {choice.sampleText ?? (
-            <span className="jp-KaleServe-hint">{trans.__('none found; the form will be empty')}</span>
-          )}
-        </span>
-      </div>
+      <TextOnlyRow label={trans.__('Sample')}>
+        {choice.sampleText ?? (
+          <span className="jp-KaleServe-hint">{trans.__('none found; the form will be empty')}</span>
+        )}
+      </TextOnlyRow>
     );
   }
   return (
-    <FormRow label={trans.__('Sample')} field="sample" notes={notes}>
-      {(id, described) => (
-        <>
-          <select
-            id={id}
-            className="jp-KaleServe-short"
-            {...described}
-            value={values.sample}
-            onChange={event => set({ sample: event.target.value })}
-          >
-            {choice.candidates.map(variable => (
-              <option key={variable} value={variable}>
-                {variable}
-              </option>
-            ))}
-            <option value="">{trans.__('none')}</option>
-          </select>
-          {values.sample === choice.sample && choice.sampleText && (
-            <span className="jp-KaleServe-hint">{choice.sampleText}</span>
-          )}
-        </>
-      )}
-    </FormRow>
+    <SelectRow
+      label={trans.__('Sample')}
+      field="sample"
+      notes={notes}
+      isShort
+      value={values.sample}
+      onChange={sample => set({ sample })}
+      options={[
+        ...choice.candidates.map(variable => ({ value: variable, label: variable })),
+        { value: '', label: trans.__('none') }
+      ]}
+      hint={values.sample === choice.sample ? choice.sampleText : null}
+    />
   );
 }

@@ -1,19 +1,20 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import React, { useEffect, useRef, useState } from 'react';
+import React, { useEffect, useState } from 'react';
 
-import type { IErrorBody, INextVersion, IService } from '../api';
+import type { IErrorBody, IService } from '../api';
 import { errorBody } from '../ui/errorBody';
 import { ErrorNote } from '../ui/ErrorNote';
-import { isSame, localNotes, refusalNotes, serverNotes } from './checks';
+import { refusalNotes, serverNotes } from './checks';
 import type { INote } from './checks';
 import type { ServeFlow } from './flow';
 import { Notes } from './FormRow';
+import { chosen, FormStep } from './FormStep';
+import type { IRefusal } from './FormStep';
 import { proposedValues } from './offer';
-import type { IModelChoice, IOffer, IServeValues } from './offer';
+import type { IOffer, IServeValues } from './offer';
 import { Progress } from './Progress';
 import { NOTHING_DONE, progressOf } from './stages';
 import type { IRun } from './stages';
-import { ServeForm } from './ServeForm';
 
 export interface IServePanelProps {
   flow: ServeFlow;
@@ -29,12 +30,6 @@ type View =
   | { kind: 'empty' }
   | { kind: 'form'; offer: IOffer; values: IServeValues; refusal: IRefusal | null }
   | { kind: 'serving'; offer: IOffer; values: IServeValues };
-
-/** An attempt that was refused: what was asked for, and what was said of it. */
-interface IRefusal {
-  values: IServeValues;
-  notes: INote[];
-}
 
 /** From looking for models to a ready endpoint. */
 export function ServePanel({ flow, onDone, onCancel, trans }: IServePanelProps): JSX.Element {
@@ -136,125 +131,6 @@ function firstView(offer: IOffer, flow: ServeFlow): View {
   return first
     ? { kind: 'form', offer, values: proposedValues(first, flow.services), refusal: null }
     : { kind: 'empty' };
-}
-
-function chosen(offer: IOffer, values: IServeValues): IModelChoice {
-  return offer.models.find(model => model.key === values.model) ?? offer.models[0];
-}
-
-interface IFormStepProps {
-  flow: ServeFlow;
-  offer: IOffer;
-  values: IServeValues;
-  refusal: IRefusal | null;
-  onChange: (values: IServeValues) => void;
-  onServe: () => void;
-  onCancel: () => void;
-  trans: TranslationBundle;
-}
-
-/** The form with what the server's preflight says of it, asked anew when the typing pauses. */
-function FormStep(props: IFormStepProps): JSX.Element {
-  const { flow, offer, values, refusal, trans } = props;
-  const choice = useVersions(flow, chosen(offer, values), values, props.onChange, refusal === null);
-  const [said, setSaid] = useState<INote[]>([]);
-  const local = localNotes(values, choice, flow.services, trans);
-  const request = flow.request(values, choice, offer);
-  const question = JSON.stringify(request);
-  const isSubmitted = choice.artifact !== null;
-  useEffect(() => {
-    if (local.some(note => note.severity === 'error')) {
-      setSaid([]);
-      return;
-    }
-    let isWanted = true;
-    const timer = window.setTimeout(() => {
-      flow.model.client.dryRun(request).then(
-        answer => isWanted && setSaid(serverNotes(answer.findings, isSubmitted)),
-        reason => {
-          if (isWanted) {
-            // Of a model that is still only in the kernel the server knows nothing; serving it will tell.
-            const notes = refusalNotes(errorBody(reason), values);
-            setSaid(notes.filter(note => isSubmitted || (note.field !== null && note.field !== 'model')));
-          }
-        }
-      );
-    }, 300);
-    return () => {
-      isWanted = false;
-      window.clearTimeout(timer);
-    };
-  }, [flow, question]);
-  const notes = [...local, ...said];
-  // A refusal is told until its field changes, but the same may be tried again: the kernel may have changed.
-  const refused = (refusal?.notes ?? []).filter(
-    note =>
-      isSame(note.field, values, refusal?.values ?? values) && !said.some(one => one.message === note.message)
-  );
-  return (
-    <ServeForm
-      offer={offer}
-      choice={choice}
-      services={flow.services}
-      values={values}
-      notes={[...refused, ...notes]}
-      canServe={!notes.some(note => note.severity === 'error')}
-      onChange={props.onChange}
-      onServe={props.onServe}
-      onCancel={props.onCancel}
-      trans={trans}
-    />
-  );
-}
-
-/**
- * The choice with the versions of the name that is typed now. The kernel proposes by what it knows; the daemon, which
- * may have been asleep then, knows them all.
- */
-function useVersions(
-  flow: ServeFlow,
-  choice: IModelChoice,
-  values: IServeValues,
-  onChange: (values: IServeValues) => void,
-  /** Whether the version is our proposal; after an attempt it may be the one that was submitted. */
-  isProposed: boolean
-): IModelChoice {
-  const [found, setFound] = useState<INextVersion | null>(null);
-  const name = values.name.trim();
-  const latest = useRef({ values, onChange, proposed: isProposed ? choice.version : null });
-  latest.current.values = values;
-  latest.current.onChange = onChange;
-  useEffect(() => {
-    if (choice.variable === null || name === '') {
-      return;
-    }
-    let isWanted = true;
-    const timer = window.setTimeout(() => {
-      flow.model.client.nextVersion(name).then(
-        answer => {
-          const { values: now, proposed } = latest.current;
-          if (!isWanted) {
-            return;
-          }
-          setFound(answer);
-          // A version that was typed stays; one that was proposed follows the name.
-          if (now.version === proposed && now.version !== answer.next) {
-            latest.current.onChange({ ...now, version: answer.next });
-          }
-          if (proposed !== null) {
-            latest.current.proposed = answer.next;
-          }
-        },
-        // The kernel's proposal stands; submitting says what is wrong with it.
-        () => undefined
-      );
-    }, 200);
-    return () => {
-      isWanted = false;
-      window.clearTimeout(timer);
-    };
-  }, [flow, choice.variable, name]);
-  return found?.name === name ? { ...choice, name, versions: found.versions, version: found.next } : choice;
 }
 
 interface IServingStepProps {

@@ -5,7 +5,8 @@ import type { IErrorBody, IFinding, IService } from '../api';
 import { endpointName, LONGEST_NAME, targetName } from './offer';
 import type { IModelChoice, IServeValues } from './offer';
 
-export type FieldName = 'model' | 'name' | 'version' | 'endpoint' | 'sample' | 'transformer';
+export type FieldName =
+  'model' | 'name' | 'version' | 'endpoint' | 'sample' | 'transformer' | 'runtime' | 'protocol';
 
 export interface INote {
   field: FieldName | null;
@@ -132,6 +133,9 @@ function fieldOfCode(error: IErrorBody, values: IServeValues): FieldName | null 
     case 'UnsupportedModel':
     case 'SaveFailed':
       return 'model';
+    case 'EnvironmentFailed':
+    case 'ProgramMissing':
+      return 'runtime';
     default:
       return null;
   }
@@ -144,7 +148,13 @@ function fieldOf(field: string | null): FieldName | null {
       return 'endpoint';
     case 'model':
     case 'transformer':
+    case 'sample':
       return field;
+    case 'environment':
+    case 'config.runtime':
+      return 'runtime';
+    case 'config.protocol_version':
+      return 'protocol';
     default:
       return null;
   }

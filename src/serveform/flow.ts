@@ -1,11 +1,12 @@
 /** The work behind the serve form: look, submit, serve, watch. Knows no DOM. */
-import type { IArtifact, IService, IServiceKey, IServiceRequest } from '../api';
+import type { IRuntime, IService, IServiceKey, IServiceRequest } from '../api';
 import type { NotebookKernel } from '../kernel';
 import { dataOf } from '../model/state';
 import type { IKaleServeModel } from '../tokens';
 import { errorBody } from '../ui/errorBody';
-import { offerOfArtifact, offerOfFindings, targetName } from './offer';
-import type { IModelChoice, IOffer, IServeValues, ITransformerChoice } from './offer';
+import { offerOfArtifact, offerOfFindings, targetName, transformerChoice } from './offer';
+import type { IModelChoice, IOffer, IServeValues } from './offer';
+import { configOf } from './runtimes';
 import { NOTHING_DONE } from './stages';
 import type { IRun } from './stages';
 
@@ -35,11 +36,16 @@ export class ServeFlow {
 
   async look(): Promise<IOffer> {
     const { source } = this;
-    const transformers = await this.model.client.artifacts({ type: 'kale.Transformer', limit: 50 });
+    const { client } = this.model;
+    const [transformers, runtimes] = await Promise.all([
+      client.artifacts({ type: 'kale.Transformer', limit: 50 }),
+      // Without the list there is still the built-in server.
+      client.runtimes().catch((): IRuntime[] => [])
+    ]);
     if (source.kind === 'artifact') {
-      return offerOfArtifact(await this.model.client.artifact(source.id), transformers.items);
+      return offerOfArtifact(await client.artifact(source.id), transformers.items, runtimes);
     }
-    const offer = offerOfFindings(await source.kernel.findModels(source.cellSource));
+    const offer = offerOfFindings(await source.kernel.findModels(source.cellSource), runtimes);
     const known = new Set(offer.transformers.map(item => item.id));
     const stored = transformers.items.filter(item => !known.has(item.id)).map(transformerChoice);
     return { ...offer, transformers: [...offer.transformers, ...stored] };
@@ -52,7 +58,7 @@ export class ServeFlow {
       namespace: NAMESPACE,
       model: choice.artifact,
       transformer: transformer?.id ?? null,
-      config: {},
+      config: configOf(values, choice, offer.runtimes),
       target: 'local',
       create_only: values.mode === 'new',
       session: offer.session
@@ -89,13 +95,12 @@ export class ServeFlow {
         request.model = done.artifact.id;
         request.transformer = done.transformer?.id ?? request.transformer;
         go({ submitted: done.stages });
-        // Before, the server could say nothing of a model that it did not have.
-        go({ findings: (await this.model.client.dryRun(request)).findings });
       } else {
         go({ submitted: [] });
       }
       const service = await this.model.serve(request);
-      go({ service });
+      // Of a model that was only in the kernel the server has had nothing to say before.
+      go({ service, findings: service.findings });
       return service;
     } catch (reason) {
       go({ error: errorBody(reason) });
@@ -122,9 +127,4 @@ export class ServeFlow {
       this.model.removeViewer();
     };
   }
-}
-
-function transformerChoice(item: IArtifact): ITransformerChoice {
-  const label = [item.name, item.version].filter(Boolean).join(' · ');
-  return { key: item.key, label, variable: null, id: item.id };
 }

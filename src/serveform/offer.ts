@@ -1,5 +1,5 @@
 /** What the serve form can offer, and what it proposes. Pure. */
-import type { IArtifact, IService, ISession } from '../api';
+import type { AnyProtocol, IArtifact, IRuntime, IService, ISession } from '../api';
 import type { IFindings, IFoundModel } from '../kernel';
 
 /** A model to choose: a variable of the kernel, or an artifact that has been submitted. */
@@ -30,6 +30,8 @@ export interface ITransformerChoice {
 export interface IOffer {
   models: IModelChoice[];
   transformers: ITransformerChoice[];
+  /** What can serve them; empty where the daemon could not say. */
+  runtimes: IRuntime[];
   session: ISession | null;
 }
 
@@ -47,10 +49,14 @@ export interface IServeValues {
   sample: string;
   /** Key of the transformer's choice; '' for none. */
   transformer: string;
+  /** Name of the runtime; '' for the one that is taken without asking. */
+  runtime: string;
+  /** '' for the one that is taken without asking. */
+  protocol: AnyProtocol | '';
 }
 
 /** What a kernel has found: models of the cell first, those that can be served before the others. */
-export function offerOfFindings(found: IFindings): IOffer {
+export function offerOfFindings(found: IFindings, runtimes: IRuntime[]): IOffer {
   const rank = (model: IFoundModel): number => (model.in_cell ? 0 : 2) + (model.problem === null ? 0 : 1);
   const models = [...found.models].sort((left, right) => rank(left) - rank(right));
   return {
@@ -75,12 +81,17 @@ export function offerOfFindings(found: IFindings): IOffer {
       variable: item.variable,
       id: item.id
     })),
+    runtimes,
     session: found.session
   };
 }
 
 /** The same form for a model that has been submitted. */
-export function offerOfArtifact(artifact: IArtifact, transformers: IArtifact[]): IOffer {
+export function offerOfArtifact(
+  artifact: IArtifact,
+  transformers: IArtifact[],
+  runtimes: IRuntime[]
+): IOffer {
   return {
     models: [
       {
@@ -98,14 +109,16 @@ export function offerOfArtifact(artifact: IArtifact, transformers: IArtifact[]):
         problem: null
       }
     ],
-    transformers: transformers.map(item => ({
-      key: item.key,
-      label: [item.name, item.version].filter(Boolean).join(' · '),
-      variable: null,
-      id: item.id
-    })),
+    transformers: transformers.map(transformerChoice),
+    runtimes,
     session: null
   };
+}
+
+/** A transformer that has been submitted, as a choice. */
+export function transformerChoice(item: IArtifact): ITransformerChoice {
+  const label = [item.name, item.version].filter(Boolean).join(' · ');
+  return { key: item.key, label, variable: null, id: item.id };
 }
 
 /** `{name}-{namespace}` is a label of a host name, which has 63 characters. */
@@ -138,7 +151,10 @@ export function proposedValues(choice: IModelChoice, services: readonly IService
     endpoint: freeName(derived, services),
     existing: serving?.name ?? services[0]?.name ?? '',
     sample: choice.sample ?? '',
-    transformer: ''
+    transformer: '',
+    // The next revision is served as the one before it.
+    runtime: text(serving?.config['runtime']),
+    protocol: text(serving?.config['protocol_version']) as IServeValues['protocol']
   };
 }
 
@@ -155,4 +171,8 @@ export function freeName(name: string, services: readonly IService[]): string {
 /** The name under which the form would serve. */
 export function targetName(values: IServeValues): string {
   return values.mode === 'new' ? values.endpoint.trim() : values.existing;
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : '';
 }

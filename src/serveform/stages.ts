@@ -1,7 +1,19 @@
 /** The stages from the notebook to a ready endpoint, as one list. Pure. */
 import type { IErrorBody, IFinding, IService, IStage } from '../api';
 
-export const STAGES = ['package', 'store', 'create', 'load', 'predict', 'ready'] as const;
+export const STAGES = [
+  'package',
+  'check',
+  'store',
+  'environment',
+  'create',
+  'load',
+  'predict',
+  'ready'
+] as const;
+
+/** Those of the submission, which the kernel does. */
+const SUBMISSION: readonly string[] = ['package', 'check', 'store'];
 
 export interface IRun {
   /** Times of the stages that the kernel did; null until it has answered, empty for a stored artifact. */
@@ -28,12 +40,15 @@ export function progressOf(run: IRun): IProgress {
     own[stage.name] = stage.seconds;
   }
   const served = new Map((run.service?.stages ?? []).map(stage => [stage.name, stage]));
-  const stages = STAGES.map((name): IStage => {
+  // An artifact that is there was checked long ago, and most models need no environment of their own.
+  const isShown = (name: string): boolean =>
+    served.has(name) || (name === 'check' ? run.submitted === null || name in own : name !== 'environment');
+  const stages = STAGES.filter(isShown).map((name): IStage => {
     const seen = served.get(name);
     if (seen) {
       return { ...seen, seconds: own[name] ?? seen.seconds };
     }
-    const isDone = run.submitted !== null && (name === 'package' || name === 'store');
+    const isDone = run.submitted !== null && SUBMISSION.includes(name);
     return { name, state: isDone ? 'done' : 'waiting', message: null, seconds: own[name] ?? null };
   });
   const error = run.error ?? failure(run.service);

@@ -1,10 +1,11 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useState } from 'react';
 
 import type { IService } from '../api';
 import { CommandIDs } from '../tokens';
 import { Stages } from '../ui/Stages';
 import { StateMark } from '../ui/StateMark';
-import { revisionWords, stateWord } from '../ui/words';
+import { protocolName, revisionWords, runtimeName, stateWord } from '../ui/words';
 import type { IMenuEntry, IPanelProps } from './panelprops';
 import { RowMenu } from './RowMenu';
 
@@ -59,10 +60,19 @@ function Summary({ service, trans }: IEndpointRowProps): JSX.Element {
     service.transformer ? trans.__('with %1', service.transformer.name) : null
   ];
   return (
-    <p className="jp-KaleServe-sub" title={service.sentence}>
-      {parts.filter(Boolean).join(' · ')}
-    </p>
+    <>
+      <p className="jp-KaleServe-sub" title={service.sentence}>
+        {parts.filter(Boolean).join(' · ')}
+      </p>
+      <p className="jp-KaleServe-sub">{serverWords(service, trans)}</p>
+    </>
   );
+}
+
+/** Which server answers, and what it speaks. */
+function serverWords(service: IService, trans: TranslationBundle): string {
+  const protocols = service.protocols.map(protocol => protocolName(protocol, trans)).join(', ');
+  return `${runtimeName(service.runtime, trans)} · ${protocols}`;
 }
 
 function modelWords(service: IService): string {

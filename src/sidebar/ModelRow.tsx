@@ -2,6 +2,7 @@ import React, { useState } from 'react';
 
 import type { IArtifact } from '../api';
 import { CommandIDs } from '../tokens';
+import { ExecutableMark, FormatMark } from '../ui/FormatMark';
 import { ago, frameworkName, size } from '../ui/words';
 import type { IMenuEntry, IPanelProps } from './panelprops';
 import { RowMenu } from './RowMenu';
@@ -23,7 +24,7 @@ export function ModelRow(props: IModelRowProps): JSX.Element {
     <li className={selected ? 'jp-KaleServe-item jp-mod-selected' : 'jp-KaleServe-item'}>
       <VersionLine {...props} artifact={newest} title={newest.name} />
       <p className="jp-KaleServe-sub">
-        {describe(newest, props)}
+        {describe(newest, props)} <ExecutableMark artifact={newest} trans={trans} />
         {older.length > 0 && (
           <>
             {' · '}
@@ -79,6 +80,7 @@ function VersionLine({
         openMenu(entries, event.clientX, event.clientY);
       }}
     >
+      {title === artifact.name && <FormatMark artifact={artifact} />}
       <button
         type="button"
         className="jp-KaleServe-name"

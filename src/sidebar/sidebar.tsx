@@ -10,17 +10,42 @@ import { kaleServeIcon } from '../icons';
 import { dataOf } from '../model/state';
 import type { IKaleServeModel } from '../tokens';
 import { EndpointsSection } from './EndpointsSection';
+import { EnvironmentsSection } from './EnvironmentsSection';
 import { LineageSection } from './LineageSection';
 import { ModelsSection } from './ModelsSection';
 import type { IMenuEntry, IPanelProps } from './panelprops';
 import { ServingSection, underWay } from './ServingSection';
 
 /** What each section gets at least, in pixels, where all are open: it may not have its content yet. */
-const LEAST = [120, 160, 72, 220];
+const LEAST = [120, 160, 72, 220, 96];
 /** A section longer than this scrolls before it takes room from the others. */
 const MOST = 360;
 
-/** The list to glance at: endpoints, models, what is being served now, lineage of the selection. */
+/** A section that is drawn only once somebody opens it, and anew each time. */
+class LazySection extends ReactWidget {
+  constructor(make: () => JSX.Element) {
+    super();
+    this._make = make;
+  }
+
+  protected override render(): JSX.Element | null {
+    return this.isVisible ? this._make() : null;
+  }
+
+  protected override onAfterShow(msg: Message): void {
+    super.onAfterShow(msg);
+    this.update();
+  }
+
+  protected override onAfterHide(msg: Message): void {
+    super.onAfterHide(msg);
+    this.update();
+  }
+
+  private readonly _make: () => JSX.Element;
+}
+
+/** The list to glance at: endpoints, models, what is being served now, lineage of the selection, environments. */
 export class KaleServeSidebar extends SidePanel {
   constructor(options: KaleServeSidebar.IOptions) {
     super({ translator: options.translator });
@@ -48,12 +73,16 @@ export class KaleServeSidebar extends SidePanel {
       trans,
       openMenu: (entries, x, y) => this._open(entries, x, y)
     };
-    this._endpoints = this._addSection(trans.__('Endpoints'), <EndpointsSection {...props} />);
-    this._models = this._addSection(trans.__('Models'), <ModelsSection {...props} />);
-    this._serving = this._addSection(trans.__('Serving now'), <ServingSection {...props} />);
-    this._lineage = this._addSection(trans.__('Lineage'), <LineageSection {...props} />);
+    const add = (label: string, element: JSX.Element): Widget =>
+      this._addSection(label, ReactWidget.create(element));
+    this._endpoints = add(trans.__('Endpoints'), <EndpointsSection {...props} />);
+    this._models = add(trans.__('Models'), <ModelsSection {...props} />);
+    this._serving = add(trans.__('Serving now'), <ServingSection {...props} />);
+    this._lineage = add(trans.__('Lineage'), <LineageSection {...props} />);
+    this._addSection(trans.__('Environments'), new LazySection(() => <EnvironmentsSection {...props} />));
     this._accordion.collapse(2);
     this._accordion.collapse(3);
+    this._accordion.collapse(4);
     model.servicesChanged.connect(this._onServicesChanged, this);
     model.modelsChanged.connect(this._onModelsChanged, this);
     model.selectionChanged.connect(this._onSelectionChanged, this);
@@ -138,8 +167,7 @@ export class KaleServeSidebar extends SidePanel {
     this._accordion.setRelativeSizes(sizes);
   }
 
-  private _addSection(label: string, element: JSX.Element): Widget {
-    const section = ReactWidget.create(element);
+  private _addSection(label: string, section: Widget): Widget {
     section.addClass('jp-KaleServe-section');
     section.title.label = label;
     this.addWidget(section);

@@ -29,7 +29,7 @@ export function Stages({ stages, trans }: IStagesProps): JSX.Element {
         ))}
       </ol>
       {now && (now.message || now.seconds !== null) && (
-        <p className="jp-KaleServe-sub">
+        <p className="jp-KaleServe-sub jp-KaleServe-cut" title={now.message ?? undefined}>
           {[now.message, now.seconds === null ? null : duration(now.seconds, trans)]
             .filter(Boolean)
             .join(' · ')}

@@ -1,6 +1,6 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
-import type { IService, ServiceState } from '../api';
+import type { AnyProtocol, IService, ServiceState } from '../api';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -59,8 +59,12 @@ export function stageWord(name: string, trans: TranslationBundle): string {
   switch (name) {
     case 'package':
       return trans.__('package');
+    case 'check':
+      return trans.__('check');
     case 'store':
       return trans.__('store');
+    case 'environment':
+      return trans.__('environment');
     case 'create':
       return trans.__('create');
     case 'load':
@@ -93,8 +97,46 @@ export function frameworkName(framework: string): string {
 const FRAMEWORKS: { [key: string]: string } = {
   sklearn: 'scikit-learn',
   xgboost: 'XGBoost',
-  lightgbm: 'LightGBM'
+  lightgbm: 'LightGBM',
+  pytorch: 'PyTorch',
+  tensorflow: 'TensorFlow',
+  onnx: 'ONNX',
+  pmml: 'PMML',
+  mlflow: 'MLflow',
+  python: 'Python',
+  tensorrt: 'TensorRT',
+  triton: 'Triton repository'
 };
+
+export const BUILT_IN = 'kale-built-in';
+
+/** What a model server is called by its makers; a user's own by the user's name. */
+export function runtimeName(runtime: string, trans: TranslationBundle): string {
+  return runtime === BUILT_IN ? trans.__('Built-in') : (RUNTIMES[runtime] ?? runtime);
+}
+
+const RUNTIMES: { [key: string]: string } = {
+  'kserve-mlserver': 'MLServer',
+  'kserve-sklearnserver': 'KServe scikit-learn server',
+  'kserve-xgbserver': 'KServe XGBoost server',
+  'kserve-lgbserver': 'KServe LightGBM server',
+  'kserve-pmmlserver': 'KServe PMML server',
+  'kserve-torchserve': 'TorchServe',
+  'kserve-tritonserver': 'Triton',
+  'kserve-tensorflow-serving': 'TensorFlow Serving'
+};
+
+export function protocolName(protocol: AnyProtocol, trans: TranslationBundle): string {
+  switch (protocol) {
+    case 'v1':
+    case 'v2':
+      return protocol;
+    case 'grpc-v2':
+      return trans.__('v2 over gRPC');
+    case 'grpc-v1':
+      return trans.__('TensorFlow Serving’s gRPC');
+  }
+}
 
 /** An artifact's or an execution's type without its family: "kale.Model" is a model. */
 export function typeWord(type: string, trans: TranslationBundle): string {

@@ -60,6 +60,26 @@ export const texts: ISignature = {
   source: null
 };
 
+export const several: ISignature = {
+  layout: 'tensors',
+  named: true,
+  inputs: [column('pixels', 'FP32', { shape: [-1, 2, 2] }), column('age', 'INT64')],
+  outputs: [
+    column('class', 'FP32', { shape: [-1, 2], classes: ['cat', 'dog'] }),
+    column('box', 'FP32', { shape: [-1, 4] })
+  ],
+  input_example: [
+    [
+      [
+        [0, 1],
+        [2, 3]
+      ],
+      7
+    ]
+  ],
+  source: null
+};
+
 export function artifact(change: Partial<IArtifact> = {}): IArtifact {
   return {
     id: 12,
@@ -99,6 +119,9 @@ export function service(change: Partial<IService> = {}): IService {
     config: {},
     runtime: 'kale-built-in',
     protocol: 'v2',
+    protocols: ['v1', 'v2'],
+    binary: true,
+    grpc_socket: null,
     signature: tumour,
     state: 'Ready',
     sentence: 'tumour answers predictions.',

@@ -2,8 +2,8 @@ import type { JSONValue } from '@lumino/coreutils';
 
 import type { Protocol } from '../../api';
 import { sampleRows } from '../fields';
-import { requestBody, rowsOfBody, wantedOutputs } from '../request';
-import { image, mixed, texts, tumour } from './fixtures';
+import { askedBy, misfit, requestBody, rowsOfBody, wantedOutputs } from '../request';
+import { image, mixed, service, several, texts, tumour } from './fixtures';
 
 describe('requestBody', () => {
   it('sends an unmixed numeric table as one tensor and asks for the probabilities', () => {
@@ -35,6 +35,26 @@ describe('requestBody', () => {
     });
   });
 
+  it('sends several tensors by their names', () => {
+    expect(requestBody(several, 'v2', sampleRows(several), null)).toEqual({
+      inputs: [
+        { name: 'pixels', datatype: 'FP32', shape: [1, 2, 2], data: [0, 1, 2, 3] },
+        { name: 'age', datatype: 'INT64', shape: [1], data: [7] }
+      ]
+    });
+    expect(requestBody(several, 'v1', sampleRows(several), null)).toEqual({
+      instances: [
+        {
+          pixels: [
+            [0, 1],
+            [2, 3]
+          ],
+          age: 7
+        }
+      ]
+    });
+  });
+
   it('speaks v1 with instances', () => {
     expect(requestBody(tumour, 'v1', [[1, 2, 3]], ['predict', 'predict_proba'])).toEqual({
       instances: [[1, 2, 3]],
@@ -45,7 +65,7 @@ describe('requestBody', () => {
 });
 
 describe('rowsOfBody', () => {
-  const cases = ([tumour, mixed, image, texts] as const).flatMap(signature =>
+  const cases = ([tumour, mixed, image, texts, several] as const).flatMap(signature =>
     (['v1', 'v2'] as Protocol[]).map(protocol => ({ signature, protocol }))
   );
 
@@ -79,4 +99,31 @@ describe('rowsOfBody', () => {
   ])('has no rows for %j', body => {
     expect(rowsOfBody(tumour, body)).toBeNull();
   });
+});
+
+describe('misfit', () => {
+  it('takes any length where the signature leaves it open', () => {
+    expect(misfit([-1, 2], [[1, 2]])).toBeNull();
+    expect(
+      misfit(
+        [-1, 2],
+        [
+          [1, 2],
+          [3, 4]
+        ]
+      )
+    ).toBeNull();
+  });
+
+  it('says which shape was given and which is needed', () => {
+    expect(misfit([2, 2], [1, 2, 3, 4])).toEqual({ kind: 'shape', given: [4], wanted: [2, 2] });
+    expect(misfit([2, 2], 1)).toEqual({ kind: 'shape', given: [], wanted: [2, 2] });
+    expect(misfit([2, 2], [[1, 2], [3]])).toEqual({ kind: 'ragged' });
+  });
+});
+
+it('asks by REST where programs ask by gRPC', () => {
+  expect(askedBy(service({ protocol: 'v1' }))).toBe('v1');
+  expect(askedBy(service({ protocol: 'grpc-v2', protocols: ['v1', 'v2', 'grpc-v2'] }))).toBe('v2');
+  expect(askedBy(service({ protocol: 'grpc-v1', protocols: ['v1', 'grpc-v1'] }))).toBe('v1');
 });

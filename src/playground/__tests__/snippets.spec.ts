@@ -1,6 +1,6 @@
 import { requestBody } from '../request';
 import { curlCall, pythonCall, pythonLiteral } from '../snippets';
-import { mixed, service, texts, tumour } from './fixtures';
+import { mixed, service, several, texts, tumour } from './fixtures';
 
 describe('pythonCall', () => {
   it('is a data frame where the columns have names', () => {
@@ -30,6 +30,30 @@ describe('pythonCall', () => {
     );
     expect(pythonCall(service(), null, { a: null })).toContain('endpoint.predict({"a": None})');
   });
+});
+
+it('gives several tensors by name, each in its dtype, and asks over gRPC where told so', () => {
+  const row = [
+    [
+      [0, 1],
+      [2, 3]
+    ],
+    7
+  ];
+  expect(pythonCall(service({ signature: several }), [row], {}, 'grpc-v2')).toBe(
+    [
+      'import numpy as np',
+      'from kale_serve_lab import Endpoint',
+      '',
+      'endpoint = Endpoint("tumour", protocol_version="grpc-v2")',
+      'inputs = {',
+      '    "pixels": np.array([[[0, 1], [2, 3]]], dtype="float32"),',
+      '    "age": np.array([7], dtype="int64"),',
+      '}',
+      'endpoint.predict(inputs)',
+      ''
+    ].join('\n')
+  );
 });
 
 it('writes JSON values as Python', () => {

@@ -8,9 +8,9 @@ import type { ApiClient, IPrediction, IService } from '../../api';
 import type { ICall } from '../calls';
 import { initialInput } from '../input';
 import type { IShape } from '../input';
-import { wantedOutputs } from '../request';
+import { askedBy, wantedOutputs } from '../request';
 import { TestTab } from '../TestTab';
-import { column, service, tumour } from './fixtures';
+import { column, service, several, tumour } from './fixtures';
 
 const trans = nullTranslator.load('kale_serve_lab');
 
@@ -35,7 +35,7 @@ function prediction(json: IPrediction['json']): IPrediction {
 function Harness({ of, client }: { of: IService; client: Pick<ApiClient, 'predict'> }): JSX.Element {
   const shape: IShape = {
     signature: of.signature,
-    protocol: of.protocol,
+    protocol: askedBy(of),
     outputs: wantedOutputs(of.signature)
   };
   const [input, setInput] = useState(initialInput(shape));
@@ -74,6 +74,42 @@ describe('TestTab', () => {
     expect(screen.getByText('0.9 ms')).toBeVisible();
     expect(screen.getByText('sample row 1')).toBeVisible();
     expect(JSON.parse(client.bodies[0]).inputs[0].data).toEqual([17.99, 10.38, 122.8]);
+  });
+
+  it('has an editor for each tensor, with its shape told, and a table for each output', async () => {
+    const answer = prediction({
+      outputs: [
+        { name: 'class', datatype: 'FP32', shape: [1, 2], data: [0.25, 0.75] },
+        { name: 'box', datatype: 'FP32', shape: [1, 4], data: [1, 2, 3, 4] }
+      ]
+    });
+    const client = clientOf({ 'default/tumour/v2': () => Promise.resolve(answer) });
+    render(<Harness of={service({ signature: several })} client={client} />);
+    const pixels = screen.getByRole('textbox', { name: 'pixels' });
+    expect(pixels).toHaveAccessibleDescription('FP32 · 2 × 2');
+    expect(screen.getByRole('textbox', { name: 'age' })).toHaveValue('7');
+    fireEvent.change(pixels, { target: { value: '[1, 2, 3, 4]' } });
+    expect(pixels).toHaveAccessibleDescription('FP32 · 2 × 2 Its shape is 4; 2 × 2 is needed.');
+    expect(screen.getByRole('button', { name: 'Predict' })).toBeDisabled();
+    fireEvent.change(pixels, { target: { value: '[[1, 2], [3, 4]]' } });
+    await userEvent.click(screen.getByRole('button', { name: 'Predict' }));
+    expect(await screen.findByRole('region', { name: 'box as a table' })).toHaveTextContent('1234');
+    const bars = screen.getByRole('list', { name: 'Class probabilities of class' });
+    expect(within(bars).getAllByRole('listitem')[0]).toHaveTextContent('dog75.0 %');
+    expect(JSON.parse(client.bodies[0]).inputs[0]).toEqual({
+      name: 'pixels',
+      datatype: 'FP32',
+      shape: [1, 2, 2],
+      data: [1, 2, 3, 4]
+    });
+  });
+
+  it('shows a tensor of pixels as a picture', () => {
+    const inputs = [column('digit', 'FP32', { shape: [-1, 8, 8] })];
+    const input_example = [[Array.from({ length: 8 }, () => Array.from({ length: 8 }, () => 0.5))]];
+    const signature = { ...several, inputs, input_example };
+    render(<Harness of={service({ signature })} client={clientOf({})} />);
+    expect(screen.getByRole('img', { name: 'digit as a picture, 8 × 8' })).toBeVisible();
   });
 
   it('remarks on a value outside training without refusing it', async () => {

@@ -1,52 +1,11 @@
-import { nullTranslator } from '@jupyterlab/translation';
 import { PromiseDelegate } from '@lumino/coreutils';
-import { act, render, screen, waitFor, within } from '@testing-library/react';
+import { act, screen, waitFor } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
-import React from 'react';
 
-import { artifact, service } from '../../__tests__/fixtures';
+import { service } from '../../__tests__/fixtures';
 import { FakeKernel, replied } from '../../__tests__/kernel';
-import { FakeServer } from '../../__tests__/server';
-import type { IFinding, IService, IStage } from '../../api';
-import { NotebookKernel } from '../../kernel';
-import type { IFoundModel } from '../../kernel';
-import type { KaleServeModel } from '../../model/model';
-import { ServeFlow } from '../flow';
-import { ServePanel } from '../ServePanel';
-
-const trans = nullTranslator.load('kale_serve_lab');
-
-const FOUND: IFoundModel = {
-  variable: 'model',
-  class_name: 'RandomForestClassifier',
-  framework: 'sklearn',
-  summary: 'RandomForestClassifier, fitted on X_train (455 x 30)',
-  fitted: true,
-  in_cell: true,
-  name: 'tumour-model',
-  version: '1.0.0',
-  versions: [],
-  sample: { variable: 'X_train', rows: 5, text: '5 rows of X_train, 30 named columns' },
-  candidates: ['X_train', 'X_test'],
-  problem: null
-};
-
-const found = (...models: Partial<IFoundModel>[]) =>
-  replied({
-    models: models.map(change => ({ ...FOUND, ...change })),
-    transformers: [],
-    session: null,
-    error: null
-  } as never);
-
-const SUBMITTED = replied({
-  artifact: artifact(12),
-  transformer: null,
-  stages: [
-    { name: 'package', seconds: 0.31 },
-    { name: 'store', seconds: 0.02 }
-  ]
-} as never);
+import type { IFinding } from '../../api';
+import { FOUND, Harness, found, serve, stages, stageStates } from './harness';
 
 const REFUSED: IFinding = {
   code: 'PreflightFailed',
@@ -56,59 +15,17 @@ const REFUSED: IFinding = {
   fix: 'Submit the model anew.'
 };
 
-function stages(...states: [string, IStage['state'], number | null][]): IStage[] {
-  return states.map(([name, state, seconds]) => ({ name, state, message: null, seconds }));
-}
-
 describe('the serve form', () => {
-  let server: FakeServer;
-  let kernel: FakeKernel;
-  let model: KaleServeModel;
-  let done: IService[];
+  let harness: Harness;
 
   beforeEach(() => {
-    server = new FakeServer();
-    kernel = new FakeKernel();
-    model = server.model();
-    done = [];
-    kernel.reply = expression => Promise.resolve(expression.includes('.submit(') ? SUBMITTED : found({}));
-    server.answer('GET api/kernel', { body: { sdk_path: '/sdk', version: '0.1.0' } });
-    server.answer('GET api/services', { body: { seq: 1, items: [] } });
-    server.answer('GET api/artifacts', { body: { items: [], next_page_token: null, total: 0 } });
-    server.answer('GET api/next_version', { body: { name: 'tumour-model', versions: [], next: '1.0.0' } });
-    server.answer('POST api/services', { body: { findings: [], service: null } });
+    harness = new Harness();
   });
 
-  afterEach(() => model.dispose());
-
-  const open = async () => {
-    await act(() => model.refresh());
-    const notebook = new NotebookKernel(kernel.context, kernel.connector, server.client);
-    const flow = new ServeFlow(model, { kind: 'kernel', kernel: notebook, cellSource: 'model.fit(X)' });
-    render(
-      <ServePanel
-        flow={flow}
-        onDone={accepted => done.push(accepted)}
-        onCancel={() => undefined}
-        trans={trans}
-      />
-    );
-  };
-
-  /** The preflight answers findings; serving itself answers this. */
-  const serving = (answer: { status?: number; body: unknown }, findings: IFinding[] = []) =>
-    server.answer('POST api/services', request =>
-      (request as { dry_run?: boolean }).dry_run ? { body: { findings, service: null } } : answer
-    );
-
-  const serve = async () => userEvent.click(await screen.findByRole('button', { name: 'Serve' }));
-  const stageStates = () =>
-    within(screen.getByRole('list', { name: 'Progress' }))
-      .getAllByRole('listitem')
-      .map(item => `${item.dataset['stage']} ${item.dataset['state']}`);
+  afterEach(() => harness.model.dispose());
 
   it('is filled in, and the keyboard is on it', async () => {
-    await open();
+    await harness.open();
     const choice = await screen.findByRole('combobox', { name: 'Model' });
     await waitFor(() => expect(choice).toHaveFocus());
     expect(screen.getByRole('combobox', { name: 'Model' })).toHaveDisplayValue(`model · ${FOUND.summary}`);
@@ -120,36 +37,36 @@ describe('the serve form', () => {
   });
 
   it('says what to do where there is no model, and looks again', async () => {
-    kernel.reply = () => Promise.resolve(found());
-    await open();
+    harness.kernel.reply = () => Promise.resolve(found());
+    await harness.open();
     expect(await screen.findByText(/No model was found/)).toBeVisible();
-    kernel.reply = () => Promise.resolve(found({}));
+    harness.kernel.reply = () => Promise.resolve(found({}));
     await userEvent.click(screen.getByRole('button', { name: 'Look again' }));
     expect(await screen.findByRole('textbox', { name: 'Name' })).toBeVisible();
   });
 
   it('says that it waits for a cell', async () => {
-    kernel = new FakeKernel({ subshells: false });
-    kernel.status = 'busy';
+    harness.kernel = new FakeKernel({ subshells: false });
+    harness.kernel.status = 'busy';
     const answer = new PromiseDelegate<ReturnType<typeof found>>();
-    kernel.reply = () => answer.promise;
-    await open();
+    harness.kernel.reply = () => answer.promise;
+    await harness.open();
     expect(screen.getByRole('status')).toHaveTextContent('The kernel is busy with a cell.');
     answer.resolve(found({}));
     expect(await screen.findByRole('textbox', { name: 'Name' })).toBeVisible();
   });
 
   it('says why the kernel could not be asked', async () => {
-    kernel.replace(null);
-    await open();
+    harness.kernel.replace(null);
+    await harness.open();
     expect(await screen.findByRole('alert')).toHaveTextContent('no running kernel');
     expect(screen.getByRole('button', { name: 'Try again' })).toBeVisible();
   });
 
   it('proposes the next free version, and leaves a typed one with a remark', async () => {
     const next = { name: 'tumour-model', versions: ['1.0.0'], next: '1.0.1' };
-    server.answer('GET api/next_version', { body: next });
-    await open();
+    harness.server.answer('GET api/next_version', { body: next });
+    await harness.open();
     const version = await screen.findByRole('textbox', { name: 'Version' });
     await waitFor(() => expect(version).toHaveValue('1.0.1'));
     await userEvent.clear(version);
@@ -159,8 +76,8 @@ describe('the serve form', () => {
   });
 
   it('makes the next revision where the model is served already, or a new endpoint under a free name', async () => {
-    server.answer('GET api/services', { body: { seq: 1, items: [service('tumour-model')] } });
-    await open();
+    harness.server.answer('GET api/services', { body: { seq: 1, items: [service('tumour-model')] } });
+    await harness.open();
     expect(await screen.findByRole('radio', { name: 'the next revision of one' })).toBeChecked();
     expect(screen.getByRole('combobox', { name: 'Next revision of' })).toHaveValue('tumour-model');
     await userEvent.click(screen.getByRole('radio', { name: 'a new one' }));
@@ -174,8 +91,8 @@ describe('the serve form', () => {
 
   it('shows what the server finds beside its field, before anything is sent', async () => {
     const finding = { code: 'x', severity: 'error', field: 'name', message: 'That name is kept.', fix: null };
-    server.answer('POST api/services', { body: { findings: [finding], service: null } });
-    await open();
+    harness.server.answer('POST api/services', { body: { findings: [finding], service: null } });
+    await harness.open();
     const name = await screen.findByRole('textbox', { name: 'Endpoint name' });
     await waitFor(() => expect(name).toHaveAccessibleDescription('That name is kept.'));
     expect(name).toBeInvalid();
@@ -189,24 +106,25 @@ describe('the serve form', () => {
       sentence: 'tumour-model loads.',
       stages: stages(['create', 'done', 0.1], ['load', 'running', 1.26], ['ready', 'waiting', null])
     });
-    serving({ status: 202, body: loading });
-    await open();
+    harness.serving({ status: 202, body: loading });
+    await harness.open();
     await serve();
     expect(await screen.findByText('tumour-model loads.')).toBeVisible();
     expect(stageStates()).toEqual([
       'package done',
+      'check done',
       'store done',
       'create done',
       'load running',
       'predict waiting',
       'ready waiting'
     ]);
-    for (const time of ['0.3 s', '20 ms', '1.3 s']) {
+    for (const time of ['0.3 s', '0.5 s', '20 ms', '1.3 s']) {
       expect(screen.getByText(time)).toBeVisible();
     }
-    server.answer('GET api/services/tumour-model', { body: service('tumour-model') });
+    harness.server.answer('GET api/services/tumour-model', { body: service('tumour-model') });
     act(() =>
-      server.emit({
+      harness.server.emit({
         seq: 2,
         kind: 'service',
         name: 'tumour-model',
@@ -215,7 +133,7 @@ describe('the serve form', () => {
         deleted: false
       })
     );
-    await waitFor(() => expect(done.map(({ name }) => name)).toEqual(['tumour-model']));
+    await waitFor(() => expect(harness.done.map(({ name }) => name)).toEqual(['tumour-model']));
   });
 
   it('leaves a failure at its stage, with the log and the next step', async () => {
@@ -230,10 +148,10 @@ describe('the serve form', () => {
         details: { log_tail: ['XGBoostError: unknown version'] }
       }
     });
-    serving({ status: 202, body: failed });
-    await open();
-    server.answer('GET api/services', { body: { seq: 2, items: [failed] } });
-    server.answer('GET api/services/tumour-model', { body: failed });
+    harness.serving({ status: 202, body: failed });
+    await harness.open();
+    harness.server.answer('GET api/services', { body: { seq: 2, items: [failed] } });
+    harness.server.answer('GET api/services/tumour-model', { body: failed });
     await serve();
     const alert = await screen.findByRole('alert');
     expect(alert).toHaveTextContent('The model could not be loaded.');
@@ -243,14 +161,14 @@ describe('the serve form', () => {
     expect(stageStates()).toContain('ready waiting');
     await userEvent.click(screen.getByRole('button', { name: 'Back to the form' }));
     expect(screen.getByRole('radio', { name: 'the next revision of one' })).toBeChecked();
-    expect(done).toEqual([]);
+    expect(harness.done).toEqual([]);
   });
 
   it('says at its stage why submitting failed where no field can mend it', async () => {
     const error = { code: 'StoreFull', message: 'The disk is full.', hint: 'Delete artifacts.' };
-    kernel.reply = expression =>
+    harness.kernel.reply = expression =>
       Promise.resolve(expression.includes('.submit(') ? replied({ error }) : found({}));
-    await open();
+    await harness.open();
     await serve();
     expect(await screen.findByRole('alert')).toHaveTextContent('The disk is full.Delete artifacts.');
     expect(stageStates()[0]).toBe('package failed');
@@ -261,9 +179,9 @@ describe('the serve form', () => {
 
   it('says beside the version that it is taken, until it is changed', async () => {
     const error = { code: 'VersionExists', message: '1.0.0 is another model.', hint: 'Take 1.0.1.' };
-    kernel.reply = expression =>
+    harness.kernel.reply = expression =>
       Promise.resolve(expression.includes('.submit(') ? replied({ error }) : found({}));
-    await open();
+    await harness.open();
     await serve();
     const version = await screen.findByRole('textbox', { name: 'Version' });
     expect(version).toHaveAccessibleDescription('1.0.0 is another model. Take 1.0.1.');
@@ -279,8 +197,8 @@ describe('the serve form', () => {
       message: 'It would not start.',
       details: { findings: [REFUSED] }
     };
-    serving({ status: 422, body: { error } }, []);
-    await open();
+    harness.serving({ status: 422, body: { error } }, []);
+    await harness.open();
     await serve();
     const choice = await screen.findByRole('combobox', { name: 'Model' });
     await waitFor(() => expect(choice).toHaveAccessibleDescription(`${REFUSED.message} ${REFUSED.fix}`));
@@ -292,12 +210,12 @@ describe('the serve form', () => {
       message: 'It would not start.',
       details: { findings: [REFUSED] }
     };
-    serving({ status: 422, body: { error } });
-    await open();
+    harness.serving({ status: 422, body: { error } });
+    await harness.open();
     const next = { name: 'tumour-model', versions: ['1.0.0'], next: '1.0.1' };
     await screen.findByRole('textbox', { name: 'Version' });
-    await waitFor(() => expect(server.asked.some(call => call.includes('next_version'))).toBe(true));
-    server.answer('GET api/next_version', { body: next });
+    await waitFor(() => expect(harness.server.asked.some(call => call.includes('next_version'))).toBe(true));
+    harness.server.answer('GET api/next_version', { body: next });
     await serve();
     const version = await screen.findByRole('textbox', { name: 'Version' });
     await waitFor(() => expect(version).toHaveAccessibleDescription(/1.0.0 exists/));
@@ -307,8 +225,8 @@ describe('the serve form', () => {
   it('tells the warnings of a model that was only in the kernel while it is served', async () => {
     const warning = { ...REFUSED, severity: 'warning', message: 'joblib runs code when loaded.', fix: null };
     const loading = service('tumour-model', { state: 'Loading', ready_revision: null });
-    serving({ status: 202, body: loading }, [warning]);
-    await open();
+    harness.serving({ status: 202, body: loading }, [warning]);
+    await harness.open();
     await serve();
     expect(await screen.findByText('joblib runs code when loaded.')).toBeVisible();
   });

@@ -75,6 +75,26 @@ describe('the side bar', () => {
     ]);
   });
 
+  it('says which server answers an endpoint, and what it speaks', async () => {
+    const other = service('other', { runtime: 'kserve-tritonserver', protocols: ['v2', 'grpc-v2'] });
+    server.answer('GET api/services', { body: { seq: 1, items: [service('tumour'), other] } });
+    await shown(<EndpointsSection {...props} />);
+    expect(screen.getByText('Built-in · v1, v2')).toBeVisible();
+    expect(screen.getByText('Triton · v2, v2 over gRPC')).toBeVisible();
+  });
+
+  it('says the format of a model, and whether it runs code when loaded', async () => {
+    const onnx = artifact(13, { name: 'digits', framework: 'onnx', executable: false });
+    const items = [artifact(12, { framework: 'pytorch' }), onnx];
+    server.answer('GET api/artifacts', { body: { items, next_page_token: null, total: 2 } });
+    await shown(<ModelsSection {...props} />);
+    const rows = screen.getAllByRole('listitem');
+    expect(rows[0]).toHaveTextContent('PyTorch');
+    expect(rows[0]).toHaveTextContent('runs code when loaded');
+    expect(rows[1]).toHaveTextContent('ONNX');
+    expect(rows[1]).not.toHaveTextContent('runs code when loaded');
+  });
+
   it('says why an endpoint failed and what to do, and shows the log at a click', async () => {
     server.answer('GET api/services', { body: { seq: 1, items: [FAILED] } });
     await shown(<EndpointsSection {...props} />);

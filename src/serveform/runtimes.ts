@@ -1,0 +1,100 @@
+/** Which model servers fit the model, and over which protocols. Pure. */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { JSONObject } from '@lumino/coreutils';
+
+import type { AnyProtocol, IRuntime } from '../api';
+import { BUILT_IN, frameworkName, protocolName } from '../ui/words';
+import type { IModelChoice, IServeValues } from './offer';
+
+export interface IRuntimeChoice {
+  runtime: IRuntime;
+  /** Why it cannot be chosen, in one sentence; null where it can. */
+  reason: string | null;
+}
+
+/** The protocol that is taken where nobody asks for one: a transformer's whole request is v1's. */
+export function usualProtocol(values: Pick<IServeValues, 'transformer'>): AnyProtocol {
+  return values.transformer === '' ? 'v2' : 'v1';
+}
+
+/** What the runtime offers for a format; nothing where it does not serve it. */
+export function offered(runtime: IRuntime | null, framework: string | null): AnyProtocol[] {
+  return runtime?.formats.find(found => found.format === framework)?.protocols ?? [];
+}
+
+/** All runtimes: those that fit first, the others with what stands against them. */
+export function runtimeChoices(
+  runtimes: readonly IRuntime[],
+  values: IServeValues,
+  framework: string | null,
+  trans: TranslationBundle
+): IRuntimeChoice[] {
+  const choices = runtimes.map(runtime => ({ runtime, reason: whyNot(runtime, values, framework, trans) }));
+  return [
+    ...choices.filter(choice => choice.reason === null),
+    ...choices.filter(choice => choice.reason !== null)
+  ];
+}
+
+/** The runtime that the form would serve with; null where the daemon could not say which there are. */
+export function chosenRuntime(
+  runtimes: readonly IRuntime[],
+  values: Pick<IServeValues, 'runtime'>,
+  framework: string | null
+): IRuntime | null {
+  const serving = runtimes.filter(runtime => offered(runtime, framework).length > 0);
+  const wanted = values.runtime || BUILT_IN;
+  return serving.find(runtime => runtime.name === wanted) ?? serving[0] ?? null;
+}
+
+/** The protocol that the form would serve with. */
+export function chosenProtocol(
+  values: Pick<IServeValues, 'protocol' | 'transformer'>,
+  protocols: readonly AnyProtocol[]
+): AnyProtocol {
+  const usual = usualProtocol(values);
+  if (values.protocol !== '') {
+    return values.protocol;
+  }
+  return protocols.length === 0 || protocols.includes(usual) ? usual : protocols[0];
+}
+
+/** What of the ServeConfig the form decides: only what is not taken without asking. */
+export function configOf(
+  values: IServeValues,
+  choice: Pick<IModelChoice, 'framework'>,
+  runtimes: readonly IRuntime[]
+): JSONObject {
+  const runtime = chosenRuntime(runtimes, values, choice.framework);
+  const protocol = chosenProtocol(values, offered(runtime, choice.framework));
+  const config: JSONObject = {};
+  if (values.runtime !== '') {
+    config['runtime'] = values.runtime;
+  }
+  if (protocol !== usualProtocol(values)) {
+    config['protocol_version'] = protocol;
+  }
+  return config;
+}
+
+function whyNot(
+  runtime: IRuntime,
+  values: IServeValues,
+  framework: string | null,
+  trans: TranslationBundle
+): string | null {
+  const protocols = offered(runtime, framework);
+  if (protocols.length === 0) {
+    const formats = runtime.formats.map(found => frameworkName(found.format)).join(', ');
+    return formats === ''
+      ? trans.__('Serves no %1.', frameworkName(framework ?? ''))
+      : trans.__('Serves %1 only.', formats);
+  }
+  if (runtime.reason !== null) {
+    return runtime.reason;
+  }
+  const { protocol } = values;
+  return protocol === '' || protocols.includes(protocol)
+    ? null
+    : trans.__('Does not speak %1 for %2.', protocolName(protocol, trans), frameworkName(framework ?? ''));
+}
