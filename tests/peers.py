@@ -19,8 +19,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# What every kernel has, ours included by its path.
-KERNEL = ("numpy", "tornado", "cloudpickle")
+# What every kernel has, ours included by its path; grpcio as one has it who wants gRPC of the built-in server.
+KERNEL = ("numpy", "tornado", "cloudpickle", "grpcio")
 
 PEERS: dict[str, tuple[str, ...]] = {
     # uv does not see the CPU build that pip finds; a plain `torch` would bring gigabytes of CUDA.
