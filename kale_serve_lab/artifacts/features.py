@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
-from kale_serve_lab.artifacts.savers import derives_from
+from kale_serve_lab.artifacts.savers import derives_from, framework_of
 
 
 def expected(model: Any) -> tuple[int | None, list[str] | None]:
@@ -61,6 +62,10 @@ def _texts(names: Any) -> list[str] | None:
 
 
 def _get(model: Any, name: str) -> Any:
+    if framework_of(model) == "python":
+        # Nobody knows what a property of the user's own class does.
+        found = inspect.getattr_static(model, name, None)
+        return None if hasattr(found, "__get__") else found
     try:
         return getattr(model, name, None)
     except Exception:  # a property that asks an unfitted or foreign step

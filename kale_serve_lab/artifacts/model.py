@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from kale_serve_lab.artifacts import capture, discovery, features, savers
+from kale_serve_lab.artifacts import capture, contents, discovery, features, files, savers, source
+from kale_serve_lab.artifacts.check import Check
 from kale_serve_lab.artifacts.environment import environment
+from kale_serve_lab.artifacts.savers import mlflow, python
 from kale_serve_lab.artifacts.submission import Submission, kebab, recorded_as, staging, write_about
 from kale_serve_lab.errors import InvalidRequest, UnsupportedModel
 from kale_serve_lab.inference.signature import Signature
 
-_BY_SUFFIX = {
-    ".joblib": "sklearn",
-    ".pkl": "sklearn",
-    ".pickle": "sklearn",
-    ".ubj": "xgboost",
-    ".bst": "lightgbm",
-    ".txt": "lightgbm",
-}
-
 
 class Model:
-    """A fitted scikit-learn, XGBoost or LightGBM model, or with `artifact_uri` the files of one.
+    """A trained model, a function, or any object with `predict`; or with `artifact_uri` (or a path as `model`) the files of one.
 
     `signature` may be a `Signature`, the training data itself (DataFrame, array, Dataset) or an MLflow signature; without
     one it is found: from the session's datasets, else from the variables that fit the model. `model_type` names the
-    framework where it cannot be detected. `submit_artifact()` sets `id`, `uri`, `version` and `signature`.
+    framework where it cannot be detected, or another one that the model is to be saved for ("pmml"); `format` the form of its
+    file where there are several ("skops"). `submit_artifact()` sets `id`, `uri`, `version` and `signature`.
     """
 
     TYPE = "kale.Model"
@@ -44,6 +40,8 @@ class Model:
         tags: dict[str, str] | None = None,
         model_type: str | None = None,
         artifact_uri: str | None = None,
+        *,
+        format: str | None = None,  # noqa: A002 (what users call it)
     ) -> None:
         self.model = model
         self.name = name
@@ -54,6 +52,7 @@ class Model:
         self.tags = dict(tags or {})
         self.model_type = model_type
         self.artifact_uri = artifact_uri
+        self.format = format
         self.id: int | None = None
         self.uri: str | None = None
         self.artifact: dict[str, Any] | None = None
@@ -62,27 +61,37 @@ class Model:
         self._found = False
 
     def submit_artifact(self) -> Model:
-        """Save, store, record and link it; returns itself. The same model again is the same artifact.
+        """Save, check, store, record and link it; returns itself. The same model again is the same artifact.
 
-        Raises `UnsupportedModel` (not fitted, no saver), `SaveFailed`, `InvalidSignature`, `VersionExists` (this version has
-        other content), `StoreFull`, or what keeps the daemon from running.
+        What was saved is loaded back in a fresh process and must answer as the model does. Raises `UnsupportedModel` (not
+        fitted, no saver, files that are no model), `SaveFailed`, `InvalidSignature`, `VersionExists` (this version has other
+        content), `StoreFull`, or what keeps the daemon from running.
         """
+        if isinstance(self.model, str | os.PathLike):
+            if self.artifact_uri is not None:
+                raise InvalidRequest("The path of a model is given once.", subject=self.name)
+            self.artifact_uri, self.model = os.fspath(self.model), None
         if self.model is None:
-            self._record(self._from_uri())
+            self._submit_files()
             return self
         if self.artifact_uri is not None:
             raise InvalidRequest(
                 "A Model has either a model or an artifact_uri, not both.", subject=self.name
             )
-        framework = self._checked()
+        self._submit_object(self.model)
+        return self
+
+    def _submit_object(self, model: Any, properties: dict[str, Any] | None = None) -> None:
+        framework = self._checked(model)
+        class_name = getattr(model, "__name__", None) or type(model).__name__
         began = time.perf_counter()
-        # A signature that was given is part of what is submitted; one that was found is only remembered with it.
-        given = self.signature is not None and not self._found
-        signature = self._signature()
-        model, class_name = self.model, type(self.model).__name__
-        classes = features.classes(model)
-        with staging(f"{self.name} ({class_name})" if self.name else class_name, model) as folder:
-            saved = savers.saver(framework).save(model, folder)
+        # It imports the framework while the model is saved, and while a daemon starts.
+        with closing(Check(framework)) as checking, staging(self._said(class_name), model) as folder:
+            # A signature that was given is part of what is submitted; one that was found is only remembered with it.
+            given = self.signature is not None and not self._found
+            signature = self._signature(model)
+            classes = features.classes(model)
+            saved = savers.saver(framework).save(model, folder, signature, self.format)
             write_about(
                 folder,
                 {
@@ -101,9 +110,13 @@ class Model:
                     framework=framework,
                     class_name=class_name,
                     signature=None if signature is None else signature.to_json(),
-                    environment=environment(saved.packages),
+                    environment=environment(saved.packages, source.packages_of(model)),
                     executable=saved.executable,
-                    properties={"format": saved.format, "module": type(model).__module__},
+                    properties={
+                        "format": saved.format,
+                        "module": type(model).__module__,
+                        **(properties or {}),
+                    },
                     inputs=[
                         dataset.id
                         for dataset in discovery.training_datasets(model)
@@ -111,30 +124,45 @@ class Model:
                     ],
                 )
             )
-            submission.seconds["package"] = time.perf_counter() - began
+            packaged = time.perf_counter()
+            submission.body["properties"]["checked"] = checking.run(
+                folder, self._said(class_name), class_name, signature, savers.methods(model, framework)
+            )
+            checked = time.perf_counter()
+            submission.seconds |= {"package": packaged - began, "check": checked - packaged}
             recorded = submission.send(folder)
         self._found = not given
         self.signature, self.seconds = signature, submission.seconds
         self.model_type = framework
         self._record(recorded)
-        return self
 
-    def _checked(self) -> str:
-        class_name = type(self.model).__name__
-        framework = self.model_type or savers.framework_of(self.model)
+    def _said(self, class_name: str) -> str:
+        return f"{self.name} ({class_name})" if self.name else class_name
+
+    def _checked(self, model: Any) -> str:
+        class_name = type(model).__name__
+        framework = self.model_type or savers.framework_of(model)
+        if framework is None and python.is_function(model):
+            framework = "python"
         if framework is None:
             raise UnsupportedModel(
-                f"{class_name} (of {type(self.model).__module__}) is none of the models that can be saved: "
-                f"{', '.join(savers.FRAMEWORKS)}.",
+                f"{class_name} (of {type(model).__module__}) is none of the models that can be saved: "
+                f"{', '.join(savers.FRAMEWORKS)}. It has no predict method either.",
                 subject=class_name,
-                hint="Give the files of the model as artifact_uri, or serve your own image with serve_config.",
+                hint="Give an object with a predict method, a function, or the files of the model as artifact_uri.",
             )
         saver = savers.saver(framework)
-        if not saver.matches(self.model):
+        if not saver.matches(model) and not (framework == "python" and python.is_function(model)):
             raise UnsupportedModel(
                 f"{class_name} is no {framework} model.", subject=class_name, hint="Leave model_type away."
             )
-        problem = saver.problem(self.model)
+        if self.format is not None and self.format not in saver.FORMATS:
+            raise UnsupportedModel(
+                f"{class_name} cannot be saved as {self.format!r}.",
+                subject=class_name,
+                hint=f"A {framework} model can be saved as {', '.join(saver.FORMATS)}.",
+            )
+        problem = saver.problem(model)
         if problem is not None:
             raise UnsupportedModel(
                 f"{self.name or 'The model'}: {class_name} {problem}.",
@@ -145,11 +173,11 @@ class Model:
             )
         return framework
 
-    def _signature(self) -> Signature | None:
+    def _signature(self, model: Any) -> Signature | None:
         given = self.signature
         if given is None or self._found:
             return discovery.find_signature(
-                self.model,
+                model,
                 discovery.namespace_of_main(),
                 discovery.executed_sources(),
             )
@@ -157,43 +185,106 @@ class Model:
             return capture.signature_from(given)
         names = discovery.namespace_of_main()
         label = next((name for name, value in names.items() if value is given), None)
-        return discovery.signature_by(self.model, given, label)
+        return discovery.signature_by(model, given, label)
 
-    def _from_uri(self) -> dict[str, Any]:
+    def _submit_files(self) -> None:
         if self.artifact_uri is None:
             raise InvalidRequest("A Model needs a model or an artifact_uri.", subject=self.name)
+        if self.format is not None:
+            raise InvalidRequest("Files have the format that they have.", subject=self.artifact_uri)
         if self.artifact_uri.startswith("kale-local://"):
-            return self._send_uri(self.artifact_uri, self.model_type, self.name or "model")
-        uri = urlsplit(self.artifact_uri)
-        if uri.scheme not in ("", "file"):
-            raise InvalidRequest(
-                f"The artifact_uri {self.artifact_uri} is not a path on this machine.",
-                subject=self.artifact_uri,
-                hint="Give a file or a folder, as a path or a file:// URI.",
+            self._send_uri(self.artifact_uri)
+            return
+        path = _path_of(self.artifact_uri)
+        began = time.perf_counter()
+        found = contents.read(path, self.model_type)
+        if found.form == "keras":
+            self._submit_keras(path)
+            return
+        name = self.name or kebab(path.stem)
+        with closing(Check(found.framework)) as checking, staging(name) as folder:
+            files.copy(found.files, folder)
+            said = files.about(found.files)
+            known = mlflow.about(folder) if found.framework == "mlflow" else {}
+            signature = self._signature_of_files(folder, known)
+            class_name = said.get("class_name") or found.class_name
+            write_about(
+                folder,
+                {
+                    **said,
+                    "framework": found.framework,
+                    "format": found.form,
+                    **({} if signature is None else {"signature": signature.to_json()}),
+                },
             )
-        path = Path(unquote(uri.path) if uri.scheme else self.artifact_uri).expanduser().absolute()
-        if not path.exists():
-            raise InvalidRequest(f"There is nothing at the artifact_uri {path}.", subject=str(path))
-        framework = self.model_type or _framework_of_files(path)
-        return self._send_uri(str(path), framework, self.name or kebab(path.stem))
+            packaged = time.perf_counter()
+            checked = checking.run(folder, name, class_name, signature)
+            submission = Submission(
+                self._body(
+                    name=name,
+                    framework=found.framework,
+                    class_name=class_name,
+                    signature=None if signature is None else signature.to_json(),
+                    environment=environment(modules=_PACKAGES_OF_FILES[found.framework]),
+                    executable=found.executable,
+                    properties={
+                        "format": found.form,
+                        "checked": checked,
+                        **({"original_name": found.original_name} if found.original_name else {}),
+                    },
+                    inputs=[],
+                )
+            )
+            submission.seconds |= {"package": packaged - began, "check": time.perf_counter() - packaged}
+            recorded = submission.send(folder)
+        self.signature, self.seconds, self.model_type = signature, submission.seconds, found.framework
+        self._record(recorded)
 
-    def _send_uri(self, uri: str, framework: str | None, name: str) -> dict[str, Any]:
+    def _signature_of_files(self, folder: Path, mlmodel: dict[str, Any]) -> Signature | None:
+        if self.signature is not None:
+            return capture.signature_from(self.signature)
+        return mlflow.signature_of(folder, mlmodel) if mlmodel else None
+
+    def _submit_keras(self, path: Path) -> None:
+        """A file of Keras's own is what no server loads: its model is saved as a SavedModel."""
+        try:
+            import keras
+        except ImportError as error:
+            raise UnsupportedModel(
+                f"{path} is a Keras model, which is served as a SavedModel; to make one needs keras, which is not here.",
+                subject=str(path),
+                hint="Install TensorFlow here, or give the folder that model.export(path) writes.",
+            ) from error
+        try:
+            model = keras.models.load_model(path)
+        except Exception as error:
+            raise UnsupportedModel(
+                f"{path} could not be loaded by Keras: {type(error).__name__}: {error}",
+                subject=str(path),
+                hint="Load it in the notebook with what it needs, and submit the model itself.",
+            ) from error
+        self.name = self.name or kebab(path.stem)
+        self._submit_object(model, {"original_name": path.name})
+
+    def _send_uri(self, uri: str) -> None:
         signature = None if self.signature is None else capture.signature_from(self.signature)
         self.signature = signature
-        return Submission(
-            self._body(
-                name=name,
-                artifact_uri=uri,
-                framework=framework,
-                class_name=None,
-                signature=None if signature is None else signature.to_json(),
-                environment=environment(),
-                # Only XGBoost's and LightGBM's own formats are known to run no code.
-                executable=framework not in ("xgboost", "lightgbm"),
-                properties={},
-                inputs=[],
-            )
-        ).send()
+        self._record(
+            Submission(
+                self._body(
+                    name=self.name or "model",
+                    artifact_uri=uri,
+                    framework=self.model_type,
+                    class_name=None,
+                    signature=None if signature is None else signature.to_json(),
+                    environment=environment(),
+                    # Only XGBoost's and LightGBM's own formats are known to run no code.
+                    executable=self.model_type not in ("xgboost", "lightgbm"),
+                    properties={},
+                    inputs=[],
+                )
+            ).send()
+        )
 
     def _body(self, **what: Any) -> dict[str, Any]:
         return {
@@ -220,16 +311,34 @@ def default_name(model: Any) -> str:
     """The class's name, of a pipeline its last step's."""
     steps = getattr(model, "steps", None) if type(model).__name__ == "Pipeline" else None
     named = steps[-1][1] if steps else model
-    return kebab(type(named).__name__)
+    return kebab(getattr(named, "__name__", None) or type(named).__name__)
 
 
-def _framework_of_files(path: Path) -> str:
-    files = [path] if path.is_file() else sorted(path.iterdir())
-    found = {_BY_SUFFIX[file.suffix] for file in files if file.suffix in _BY_SUFFIX}
-    if len(found) != 1:
-        raise UnsupportedModel(
-            f"The files at {path} do not say which framework wrote them.",
-            subject=str(path),
-            hint=f"Give model_type: one of {', '.join(savers.FRAMEWORKS)}.",
+def _path_of(uri: str) -> Path:
+    parts = urlsplit(uri)
+    if parts.scheme not in ("", "file"):
+        raise InvalidRequest(
+            f"The artifact_uri {uri} is not a path on this machine.",
+            subject=uri,
+            hint="Give a file or a folder, as a path or a file:// URI.",
         )
-    return found.pop()
+    path = Path(unquote(parts.path) if parts.scheme else uri).expanduser().absolute()
+    if not path.exists():
+        raise InvalidRequest(
+            f"There is nothing at the artifact_uri {path}.", subject=str(path), hint="Is the path right?"
+        )
+    return path
+
+
+# Nobody says what given files were saved with; these serve them.
+_PACKAGES_OF_FILES: dict[str, tuple[str, ...]] = {
+    "sklearn": ("sklearn", "joblib"),
+    "xgboost": ("xgboost",),
+    "lightgbm": ("lightgbm",),
+    "pytorch": ("torch",),
+    "tensorflow": ("tensorflow",),
+    "onnx": ("onnx", "onnxruntime"),
+    "pmml": ("jpmml_evaluator",),
+    "mlflow": ("mlflow",),
+    "python": ("cloudpickle",),
+}

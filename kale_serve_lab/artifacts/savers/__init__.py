@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,8 @@ def methods(obj: Any, framework: str | None = None) -> Mapping[str, Callable[[An
     So its answers are what the served model's are compared with.
     """
     framework = framework or framework_of(obj)
+    if framework is None and type(obj) is types.FunctionType:
+        framework = "python"
     own = None if framework is None else getattr(saver(framework), "methods", None)
     if own is not None:
         return cast("Mapping[str, Callable[[Any], Any]]", own(obj))

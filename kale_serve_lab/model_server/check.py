@@ -1,0 +1,134 @@
+"""`python -m kale_serve_lab.model_server.check`: loads what was saved as a server would, and predicts its sample.
+
+The framework to be imported meanwhile is the first argument; the spec is JSON on stdin, until EOF; one JSON line on stdout:
+`{"outputs": {name: nested list}, "model": {...}}`, or `{"error": {...}}`. Whatever the model prints goes to stderr.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import importlib
+import json
+import os
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kale_serve_lab.inference.signature import Signature
+from kale_serve_lab.model_server import loaders
+from kale_serve_lab.model_server.inputs import InputReader
+from kale_serve_lab.model_server.outputs import by_name, plain
+from kale_serve_lab.model_server.spec import LaunchSpec
+
+# The others follow from these.
+_COMPARED = ("predict", "predict_proba")
+# More numbers than this say no more.
+_MOST_VALUES = 200_000
+_CATEGORICAL = ("xgboost", "lightgbm")
+
+
+def main() -> None:
+    """Answer, and end at once: threads that a model left behind must not keep the process."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    for framework in sys.argv[1:2]:
+        # A package that is missing is told with the model that needs it.
+        with contextlib.suppress(ImportError):
+            importlib.import_module(loaders.loader(framework).PRELOAD[0])
+    value = json.loads(sys.stdin.buffer.read() or b"null")
+    if value is None:
+        os._exit(0)
+    # Whoever asked may be gone by then.
+    faulthandler.dump_traceback_later(value["seconds"], exit=True)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    spec = spec_of(value)
+    try:
+        answer = _answer(spec)
+    except BaseException as error:  # a model may raise anything, SystemExit included
+        import traceback
+
+        traceback.print_exc()
+        answer = loaders.load_error(spec, error).to_json()
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _answer(spec: LaunchSpec) -> dict[str, Any]:
+    model, _ = loaders.load(spec)
+    methods = {name: getattr(model, name) for name in _COMPARED if callable(getattr(model, name, None))}
+    try:
+        signature = spec.signature
+        return {
+            "outputs": {} if signature is None else predicted(methods, signature, str(spec.framework)),
+            "class_name": type(model).__name__,
+        }
+    except BaseException as error:
+        import traceback
+
+        traceback.print_exc()
+        return {"predict": f"{type(error).__name__}: {error}"}
+
+
+def predicted(
+    methods: Mapping[str, Callable[[Any], Any]], signature: Signature, framework: str
+) -> dict[str, list[Any]]:
+    """The methods' answers for the signature's sample, by the outputs' names on the wire; {} without a sample.
+
+    Each as a list of rows. Raises whatever the model raises.
+    """
+    from kale_serve_lab.inference import tensors
+
+    rows = signature.input_example
+    if not rows:
+        return {}
+    reader = InputReader(signature, categorical=framework in _CATEGORICAL)
+    found: dict[str, list[Any]] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for method, call in methods.items():
+            if method not in _COMPARED:
+                continue
+            answer = plain(call(reader.rows(rows)))
+            for name, array in by_name(method, answer).items():
+                bounded = array if array.size <= _MOST_VALUES or array.ndim < 2 else array[:1]
+                found[name] = _texts(tensors.from_array(name, bounded).array.tolist())
+    return found
+
+
+def _texts(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_texts(part) for part in value]
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+
+def spec_of(value: Mapping[str, Any]) -> LaunchSpec:
+    """A launch spec of a server that never listens."""
+    signature = value.get("signature")
+    return LaunchSpec(
+        component="predictor",
+        service=str(value["name"]),
+        namespace="default",
+        revision=0,
+        nonce="",
+        artifact_dir=Path(value["folder"]),
+        framework=value.get("framework"),
+        class_name=value.get("class_name"),
+        signature=None if signature is None else Signature.from_json(signature),
+        method=None,
+        listen_fd=-1,
+        control_fd=-1,
+        predictor_socket=None,
+        protocol="v2",
+        model_name=str(value["name"]),
+        max_body_bytes=1 << 30,
+    )
+
+
+if __name__ == "__main__":
+    main()
