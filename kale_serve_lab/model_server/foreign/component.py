@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import shutil
 import socket
 import time
 import uuid
@@ -17,6 +16,7 @@ from typing import Any
 from kale_serve_lab.errors import KaleServeError, ModelLoadFailed, NotFound, UpstreamFailed
 from kale_serve_lab.inference.signature import TensorSpec
 from kale_serve_lab.model_server.component import Protocol_
+from kale_serve_lab.model_server.foreign import leftovers
 from kale_serve_lab.model_server.foreign.adapters import adapter
 from kale_serve_lab.model_server.foreign.child import Child
 from kale_serve_lab.model_server.foreign.forward import Address, Answer, Forwarder
@@ -69,7 +69,7 @@ class Foreign:
         """Start the server and wait until its model is ready. Raises `ModelLoadFailed` where it ends before."""
         began = time.perf_counter()
         work = self._runtime.work
-        shutil.rmtree(work, ignore_errors=True)
+        leftovers.remove(work)
         work.mkdir(mode=0o700, parents=True)
         self._remove_sockets()
         self._launch = launch = adapter(self._runtime.adapter).prepare(self._given(work))
@@ -91,13 +91,14 @@ class Foreign:
             server=self._runtime.name,
             max_body_bytes=self._spec.max_body_bytes,
         )
+        self._own_headers = dict(launch.headers())
         return {"load": time.perf_counter() - began}
 
     def close(self) -> None:
         """End the server; nothing of it is left."""
         if self._child is not None:
             self._child.end()
-        shutil.rmtree(self._runtime.work, ignore_errors=True)
+        leftovers.remove(self._runtime.work)
         self._remove_sockets()
 
     def infer(self, protocol: Protocol_, request: Request, respond: Callable[[Response], None]) -> None:
@@ -160,7 +161,7 @@ class Foreign:
         body = request.body
         if protocol == "v2" and self._launch.needs_id:
             body = _with_id(body, headers)
-        return _passed_on(await self._forwarder.send("POST", target, (body,), headers))
+        return _passed_on(await self._forwarder.send("POST", target, (body,), headers | self._own_headers))
 
     def _given(self, work: Path) -> Given:
         http_port, grpc_port = _free_ports(2)
@@ -248,7 +249,7 @@ def _with_id(body: bytes | bytearray | memoryview, headers: dict[str, str]) -> b
 def _is_ready(launch: Launch) -> bool:
     connection = _Connection(launch.http)
     try:
-        connection.request("GET", launch.ready_path)
+        connection.request("GET", launch.ready_path, headers=dict(launch.headers()))
         return connection.getresponse().status == 200
     except (OSError, HTTPException):
         return False

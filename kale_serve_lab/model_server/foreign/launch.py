@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,7 +35,8 @@ class Launch:
     `env` is added to the environment that the child gets. `http` is where it will listen: (host, port) or a Unix socket;
     `grpc` is "unix:/path", "127.0.0.1:port" or None, and speaks `grpc_protocol`. `ready_path` answers 200 once the **model** is ready. `paths` says
     which of v1 and v2 the server speaks and where it takes predictions, under its own name for the model. `needs_id`: a v2
-    request without an id gets one. `version`: what the server's own version is, for the log.
+    request without an id gets one. `headers` gives what each of our requests carries beside its own, for a server that makes up
+    a secret as it starts: it is called until the server is ready. `version`: what the server's own version is, for the log.
     """
 
     argv: Sequence[str]
@@ -46,4 +47,5 @@ class Launch:
     grpc: str | None = None
     grpc_protocol: str = "grpc-v2"
     needs_id: bool = False
+    headers: Callable[[], Mapping[str, str]] = dict
     version: str | None = None
