@@ -115,6 +115,8 @@ def private_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     nonce = secrets.token_hex(8)
     monkeypatch.setenv("KALE_SERVE_DATA_DIR", str(folder / "data"))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder / "run"))
+    if "KALE_SERVE_ENVIRONMENTS_DIR" not in os.environ:
+        monkeypatch.setenv("KALE_SERVE_ENVIRONMENTS_DIR", str(folder / "environments"))
     monkeypatch.setenv(NONCE, nonce)
     yield folder
     stop_daemon(folder / "run")
