@@ -6,13 +6,16 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kale_serve_lab.serving.runtimes import BUILT_IN, CUSTOM, Runtime, served
+from kale_serve_lab.serving.runtimes import BUILT_IN, CUSTOM, Runtime, ServedFormat, served
 from kale_serve_lab.serving.types import ArtifactRef, ComponentName, InferenceService
 
 GRPC = "grpcio"
 # What our own model server needs of whatever interpreter it runs in.
 _OURS = ("numpy", "tornado")
 _MODULES = {"scikit-learn": "sklearn", "grpcio": "grpc"}
+_FRAMEWORKS = {"sklearn": "scikit-learn", "pytorch": "torch", "onnx": "onnxruntime", "python": "cloudpickle"}
+# Models of these formats may hold objects of any package.
+_ANYTHING = ("mlflow", "python")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VERSION = re.compile(r"[0-9][A-Za-z0-9.!_-]*")
 
@@ -84,7 +87,7 @@ def need_of(
         return Need(
             label=" · ".join(filter(None, [runtime.name, found.format if found else None])),
             requirements=requirements,
-            pins=_pins(artifact, requirements) if requirements else {},
+            pins=_pins_of_format(artifact, found, requirements),
             python=runtime.python,
             programs=programs,
         )
@@ -139,6 +142,20 @@ def _packages(artifact: ArtifactRef) -> dict[str, str]:
     }
 
 
+def _pins_of_format(
+    artifact: ArtifactRef | None, found: ServedFormat | None, requirements: tuple[str, ...]
+) -> dict[str, str]:
+    """The pins that decide whether the model loads; more of them would make one environment a notebook."""
+    if artifact is None or found is None or not requirements:
+        return {}
+    deciding = {"numpy", _framework(found.format)}
+    return {
+        name: version
+        for name, version in _pins(artifact, requirements).items()
+        if _base(name) in deciding or found.format in _ANYTHING
+    }
+
+
 def _pins(artifact: ArtifactRef | None, requirements: Iterable[str]) -> dict[str, str]:
     packages = _packages(artifact) if artifact else {}
     asked = {distribution(one) for one in requirements}
@@ -147,14 +164,13 @@ def _pins(artifact: ArtifactRef | None, requirements: Iterable[str]) -> dict[str
         f"{name}-cpu" if f"{distribution(name)}-cpu" in asked else name: version
         for name, version in packages.items()
     }
-    model = artifact.framework if artifact else None
-    return dict(
-        sorted(pins.items(), key=lambda item: module_of(item[0]) not in (model, *_FIRST.get(model or "", ())))
-    )
+    framework = _framework(artifact.framework) if artifact else None
+    return dict(sorted(pins.items(), key=lambda item: _base(item[0]) != framework))
 
 
-# Whose version matters most to a model of this format, where it is not the format's own name.
-_FIRST = {"pytorch": ("torch",), "onnx": ("onnxruntime",), "python": ("cloudpickle",)}
+def _framework(model_format: str | None) -> str | None:
+    """The distribution that a format's models are loaded with."""
+    return _FRAMEWORKS.get(model_format or "", model_format)
 
 
 def _base(requirement: str) -> str:

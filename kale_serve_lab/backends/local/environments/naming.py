@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from kale_serve_lab.serving.need import Need
+from kale_serve_lab.serving.need import Need, distribution
 
 # Part of every name: a change in how environments are made makes new ones.
 _MAKING = 1
@@ -18,7 +18,7 @@ LONGEST_LINE = 160
 
 
 def name_of(need: Need, platform: str) -> str:
-    """The folder's name: a readable start and the digest of all that was asked for, on this platform."""
+    """The folder's name: what is asked for first, and the digest of all that is asked for, on this platform."""
     asked = {
         "making": _MAKING,
         "requirements": sorted(need.requirements),
@@ -27,8 +27,7 @@ def name_of(need: Need, platform: str) -> str:
         "platform": platform,
     }
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:16]
-    readable = re.sub(r"[^a-z0-9]+", "-", need.label.lower()).strip("-")[:40].rstrip("-")
-    return f"{readable or 'environment'}-{digest}"
+    return f"{distribution(need.requirements[0])[:40].strip('-')}-{digest}"
 
 
 def masked(text: str, environment: Mapping[str, str]) -> str:

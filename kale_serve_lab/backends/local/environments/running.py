@@ -6,11 +6,24 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+# Holds our end of its stdin as a sign of our life: when we are gone, however suddenly, it takes its whole group with it.
+_LAUNCHER = """
+import os, signal, subprocess, sys, threading
+def watch():
+    sys.stdin.buffer.read()
+    os.killpg(0, signal.SIGKILL)
+threading.Thread(target=watch, daemon=True).start()
+status = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL).wait()
+if status < 0:
+    os.kill(os.getpid(), -status)
+os._exit(status)
+"""
 _KEPT_LINES = 200
 _LONGEST_LINE = 1 << 16
 
@@ -32,13 +45,13 @@ async def run(
     folder: Path,
     hold: int | None = None,
 ) -> Ended:
-    """Run it in a process group of its own, which is killed on cancelling and after `seconds` (`asyncio.TimeoutError`).
+    """Run it in a process group of its own, killed on cancelling, after `seconds` (`asyncio.TimeoutError`), and with us.
 
-    `hold` is a descriptor that stays open as long as the program runs, also when we are killed. Raises `OSError`.
+    `hold` is a descriptor that stays open as long as the program runs. Raises `OSError`.
     """
     process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
+        *(sys.executable, "-I", "-S", "-c", _LAUNCHER, *command),
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env=dict(environment),
