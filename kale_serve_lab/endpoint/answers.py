@@ -8,7 +8,7 @@ from typing import Any
 
 from kale_serve_lab.endpoint.inputs import Given
 from kale_serve_lab.errors import UpstreamFailed
-from kale_serve_lab.inference import dtypes
+from kale_serve_lab.inference import dtypes, v1
 from kale_serve_lab.inference.signature import Signature, TensorSpec
 from kale_serve_lab.inference.v2 import InferResponse
 
@@ -33,6 +33,15 @@ def of_v2(
                 raise UpstreamFailed(f"The answer lacks the output {name!r}.", subject=response.model_name)
             picked.update(parts)
     return _in_kind(picked, given, signature, several=len(picked) > 1)
+
+
+def as_v1(response: InferResponse) -> dict[str, Any]:
+    """The answer that a v1 server would have given: predictions, and other outputs beside them."""
+    found = {tensor.name: v1.plain(tensor.array) for tensor in response.outputs}
+    if not found:
+        raise UpstreamFailed("The answer has no outputs.", subject=response.model_name)
+    predictions = found.pop("predict" if "predict" in found else next(iter(found)))
+    return {"predictions": predictions, **({"outputs": found} if found else {})}
 
 
 def of_v1(

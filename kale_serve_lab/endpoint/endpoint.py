@@ -223,12 +223,13 @@ class Endpoint:
         if given.payload is None:
             found = self._infer_tensors(inputs.to_tensors(given, signature), outputs, timeout)
             return answers.of_v2(found, given, signature, outputs)
-        if "instances" in given.payload:
-            rows = inputs.understand(v1.instances(given.payload), signature)
-            outputs = outputs or v1.requested_outputs(given.payload)
+        payload = v1.plain(given.payload)
+        if "instances" in payload:
+            rows = inputs.understand(v1.instances(payload), signature)
+            outputs = outputs or v1.requested_outputs(payload)
             found = self._infer_tensors(inputs.to_tensors(rows, signature), outputs, timeout)
-            return {"predictions": v1.plain(answers.of_v2(found, rows, signature, outputs))}
-        asked = v2.decode_request(strict_json.dumps(v1.plain(given.payload)), None)
+            return answers.as_v1(found)
+        asked = v2.decode_request(strict_json.dumps(payload), None)
         names = outputs or [output.name for output in asked.outputs or ()] or None
         found = self._infer_tensors(asked.inputs, names, timeout)
         answer, _, _ = v2.encode_response(

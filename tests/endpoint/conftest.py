@@ -84,6 +84,9 @@ class Registry:
             "ready_revision": 1,
             "error": None,
             "socket": str(paths.front_socket("default", name)),
+            "protocols": ["v1", "v2", "grpc-v2"],
+            "binary": True,
+            "grpc_socket": str(paths.grpc_socket("default", name)),
         } | service
         return self.services[name]
 
@@ -103,7 +106,7 @@ def registry(home):
 class ModelServer:
     """`python -m kale_serve_lab.model_server` on a listening socket that was bound here."""
 
-    def __init__(self, folder, path, **spec):
+    def __init__(self, folder, path, grpc=None, **spec):
         self.path = Path(path)
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(str(path))
@@ -112,6 +115,15 @@ class ModelServer:
         self.control = socket.socket(socket.AF_UNIX)
         self.control.bind(str(self.control_path))
         self.control.listen(8)
+        self.listeners = [self.listener, self.control]
+        if grpc is not None:
+            self.listeners.append(socket.socket(socket.AF_UNIX))
+            self.listeners[-1].bind(str(grpc))
+            self.listeners[-1].listen(128)
+            spec |= {
+                "grpc_fd": self.listeners[-1].fileno(),
+                "grpc_behind": str(folder / f"{os.urandom(4).hex()}.b"),
+            }
         spec = {
             "component": "predictor",
             "namespace": "default",
@@ -136,7 +148,7 @@ class ModelServer:
                 stdout=log,
                 stderr=log,
                 cwd=ROOT,
-                pass_fds=(self.listener.fileno(), self.control.fileno()),
+                pass_fds=[listener.fileno() for listener in self.listeners],
                 process_group=0,
                 env=os.environ | {"PYTHONPATH": str(ROOT)},
             )
@@ -158,7 +170,7 @@ class ModelServer:
         self.process.wait()
 
     def close(self):
-        for thing in (self.file, self.line, self.listener, self.control):
+        for thing in (self.file, self.line, *self.listeners):
             thing.close()
         self.process.kill()
         self.process.wait(30)

@@ -40,12 +40,13 @@ def iris():
     return model, signature, X
 
 
-@pytest.fixture(params=["v1", "v2"])
+@pytest.fixture(params=["v1", "v2", "grpc-v2"])
 def endpoint(request, home, registry, start_server, iris):
     model, signature, _ = iris
     service = registry.serve("iris", protocol=request.param, signature=signature.to_json())
     start_server(
         service["socket"],
+        grpc=service["grpc_socket"],
         service="iris",
         artifact_dir=saved(home, model),
         signature=signature.to_json(),
