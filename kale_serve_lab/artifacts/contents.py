@@ -60,7 +60,7 @@ _TORCH = (".pt", ".pth", ".bin", ".ckpt", ".model", ".jit", ".ts", ".torchscript
 # What a suffix promises: the forms that may stand behind it.
 _PROMISED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(_PICKLED, ("joblib", "cloudpickle")),
-    **dict.fromkeys(_TORCH, ("torchscript", "pth", "pt2", "ubj", "json", "bst", "binary")),
+    **dict.fromkeys(_TORCH, ("pt", "pth", "pt2", "ubj", "json", "bst", "binary")),
     ".pt2": ("pt2",),
     ".skops": ("skops",),
     ".onnx": ("onnx",),
@@ -338,7 +338,7 @@ def _of_members(archive: zipfile.ZipFile, names: set[str]) -> Kind:
     if "schema.json" in names and b'"__loader__"' in _member(archive, "schema.json"):
         return Kind("a skops file", "sklearn", "skops", "model.skops")
     if "constants.pkl" in inside and any(name.startswith("code/") for name in inside):
-        return Kind("a TorchScript model", "pytorch", "torchscript", "model.pt")
+        return Kind("a TorchScript model", "pytorch", "pt", "model.pt")
     if (
         "models/model.json" in inside
         or "serialized_exported_program.json" in names | inside

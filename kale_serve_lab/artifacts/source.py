@@ -97,20 +97,23 @@ def is_own(name: str) -> bool:
     return not _is_found(base) and name.partition(".")[0] not in _editable()
 
 
-@cache
 def _is_found(folder: str) -> bool:
-    return os.path.realpath(folder) in found_anywhere()
+    return folder in found_anywhere() or os.path.realpath(folder) in found_anywhere()
 
 
-@cache
 def found_anywhere() -> frozenset[str]:
     """The folders that every interpreter of this environment has on its path."""
+    return _paths(os.environ.get("PYTHONPATH", ""))
+
+
+@cache
+def _paths(variable: str) -> frozenset[str]:
     paths = sysconfig.get_paths()
     standard = [paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
     sites = [*site.getsitepackages(), paths["purelib"], paths["platlib"]]
     if site.ENABLE_USER_SITE:
         sites.append(site.getusersitepackages())
-    given = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
+    given = [part for part in variable.split(os.pathsep) if part]
     lines = [line for folder in dict.fromkeys(sites) for line in _pth_lines(Path(folder))]
     every = [*standard, *(f"{path}/lib-dynload" for path in standard), *sites, *given, *lines]
     return frozenset(os.path.realpath(path) for path in every)

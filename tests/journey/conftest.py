@@ -13,32 +13,64 @@ BREAKING = """
 import ctypes, os, sys, time
 from sklearn.linear_model import LogisticRegression
 
-SERVED = any("kale_serve_lab.model_server" in word for word in sys.orig_argv)
+ARGUMENTS = " ".join(sys.orig_argv)
+CHECKED = "kale_serve_lab.model_server.check" in ARGUMENTS
+SERVED = "kale_serve_lab.model_server" in ARGUMENTS and not CHECKED
 
 
 class Exits(LogisticRegression):
+    where = SERVED
+
     def __setstate__(self, state):
+        if not self.where:
+            return super().__setstate__(state)
         print("about to leave", flush=True)
         os._exit(7)
 
 
 class Segfaults(LogisticRegression):
+    where = SERVED
+
     def __setstate__(self, state):
+        if not self.where:
+            return super().__setstate__(state)
         print("about to fall", flush=True)
         ctypes.string_at(0)
 
 
 class Hangs(LogisticRegression):
+    where = SERVED
+
     def __setstate__(self, state):
+        if not self.where:
+            return super().__setstate__(state)
         print("about to hang", flush=True)
         time.sleep(3600)
 
 
 class CannotPredict(LogisticRegression):
+    where = SERVED
+
     def predict(self, X):
-        if SERVED:
+        if self.where:
             raise RuntimeError("colour blind")
         return super().predict(X)
+
+
+class ExitsAtOnce(Exits):
+    where = CHECKED
+
+
+class SegfaultsAtOnce(Segfaults):
+    where = CHECKED
+
+
+class HangsAtOnce(Hangs):
+    where = CHECKED
+
+
+class CannotPredictAtOnce(CannotPredict):
+    where = CHECKED
 """
 
 

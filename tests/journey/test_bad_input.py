@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 import kale_serve_lab as ksl
 from kale_serve_lab import paths
+from kale_serve_lab.artifacts import check
 from kale_serve_lab.client.connection import UnixConnection
 
 ROWS = np.random.default_rng(0).random((20, 3))
@@ -67,6 +68,29 @@ def test_a_model_that_cannot_be_saved(audit, artifact):
     audit.refused("SaveFailed", ksl.serve, locked, name="locked")
     audit.refused("UnsupportedModel", ksl.Model(LogisticRegression(), name="unfitted").submit_artifact)
     audit.refused("UnsupportedModel", ksl.Model({"weights": ROWS}, name="dict").submit_artifact)
+    audit.refused("UnsupportedModel", ksl.Model(LogisticRegression, name="class").submit_artifact)
+    assert audit.state == before
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("CannotPredictAtOnce", "cannot predict its sample in a fresh process: RuntimeError: colour blind"),
+        ("ExitsAtOnce", "ended its process (exit status 7)"),
+        ("SegfaultsAtOnce", "ended its process (killed by SIGSEGV)"),
+        ("HangsAtOnce", "took longer than"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_back(audit, breaking, monkeypatch, kind, words):
+    if kind.startswith("Hangs"):
+        monkeypatch.setattr(check, "SECONDS", 5.0)
+    before = audit.state
+    made = ksl.Model(getattr(breaking, kind)().fit(ROWS, TARGET), name="at-once", signature=ROWS)
+    error = audit.refused("SaveFailed", made.submit_artifact)
+    assert words in error.message
+    assert "at-once" in error.subject
+    if not kind.startswith("Hangs"):
+        assert any("about to" in line or "colour blind" in line for line in error.details["log_tail"])
     assert audit.state == before
 
 

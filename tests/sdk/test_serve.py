@@ -95,7 +95,9 @@ def test_a_failed_load_stops_the_wait_with_its_cause_and_the_log(home, tmp_path,
     package.mkdir()
     (package / "breaking_model.py").write_text(
         "import sys\nfrom sklearn.linear_model import LogisticRegression\nclass Broken(LogisticRegression):\n"
-        "    def __setstate__(self, state):\n        print('about to break', flush=True)\n        raise RuntimeError('no such colour')\n"
+        "    def __setstate__(self, state):\n        if any('model_server.check' in word for word in sys.orig_argv):\n"
+        "            return super().__setstate__(state)\n"
+        "        print('about to break', flush=True)\n        raise RuntimeError('no such colour')\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(package))
     monkeypatch.syspath_prepend(str(package))
