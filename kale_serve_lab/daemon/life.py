@@ -66,7 +66,7 @@ async def live(data: Path, idle_seconds: float, ready: Callable[[], None]) -> No
         gateway = Gateway(data, before.get("gateway_port"))
         held.push_async_callback(gateway.close)
         environments = Environments(paths.environments_dir())
-        backend = LocalBackend()
+        backend = LocalBackend(environments=environments)
         runtimes = Runtimes(data / "runtimes", environments, backend, threads)
         services = Services(backend, store, metadata, threads, events, gateway.url, runtimes)
         idle = services.idle = Idle(idle_seconds, services.any, stop)

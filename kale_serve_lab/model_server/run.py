@@ -164,6 +164,7 @@ class _Server:
         )
         self._grpc = GrpcDoor(self._spec, component)
         self._state.protocols = self._grpc.protocols
+        self._state.binary = self._spec.runtime is None or self._spec.runtime.binary
         self._state.change("loaded", f"{self._spec.service} is loaded.", seconds=seconds)
 
     def fail(self, error: KaleServeError) -> None:

@@ -13,13 +13,14 @@ Phase = Literal["starting", "loading", "loaded", "failed", "draining"]
 
 @dataclass
 class State:
-    """Belongs to the server thread; `watchers` are told of each change. `protocols`: what is offered, once it is loaded."""
+    """Belongs to the server thread; `watchers` are told of each change. `protocols` and `binary`: what is offered, once it is loaded."""
 
     phase: Phase = "starting"
     message: str = "The model server starts."
     error: KaleServeError | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     protocols: tuple[str, ...] = ()
+    binary: bool | None = None
     watchers: list[Callable[[], None]] = field(default_factory=list)
 
     def change(
@@ -44,5 +45,6 @@ class State:
             "message": self.message,
             "error": None if self.error is None else self.error.to_json()["error"],
             "protocols": list(self.protocols),
+            "binary": self.binary,
             "seconds": {key: round(value, 6) for key, value in self.seconds.items()},
         }

@@ -68,8 +68,14 @@ def _words(
                 None,
             )
         return "Failed", cause, _hint(target.error)
+    preparing = target is not None and any(part.phase == "preparing" for part in target.components)
     if front is not None and other and front.phase == "ready":
-        return "Updating", f"Revision {front.number} serves while revision {desired.revision} loads.", None
+        what = (
+            f"the environment of revision {desired.revision} is made"
+            if preparing
+            else f"revision {desired.revision} loads"
+        )
+        return "Updating", f"Revision {front.number} serves while {what}.", None
     if target is None:
         return "Pending", f"{name} waits for its turn.", None
     if target.phase == "ready" and not other and front is not None:
@@ -78,11 +84,15 @@ def _words(
             for part in target.components
             if part.ended
         ]
-        return "Ready", "".join([f"{name} answers predictions.", *again]), None
+        warned = [f" {warning}" for warning in target.warnings]
+        return "Ready", "".join([f"{name} answers predictions.", *again, *warned]), None
     if target.phase == "ready":
         return "Loading", f"{name} is put in its place.", None
     if target.phase == "trying":
         return "Loading", f"{name} has loaded and makes a sample prediction.", None
+    if preparing:
+        line = f": {target.environment}" if target.environment else "."
+        return "Loading", f"The environment of {name} is being made{line}", None
     for part in target.components:
         if part.phase in ("ended", "due"):
             return "Loading", f"The {part.component} ended ({part.message}) and is started again.", None
@@ -144,28 +154,49 @@ def _conditions(
 def _stages(
     desired: InferenceService, observed: Observed, target: ObservedRevision | None
 ) -> tuple[Stage, ...]:
-    # How many of create, load, predict and ready are done.
-    done = 0
-    if target is not None and target.components:
-        started = all(part.phase != "starting" for part in target.components)
-        loaded = all(part.phase == "loaded" for part in target.components)
-        done = 1 if started else 0
-        if loaded and len(target.components) == len(desired.components):
-            done = 2
-    if target is not None and target.phase == "ready":
-        done = 4 if observed.front == target.number else 3
-    failed = target is not None and target.phase == "failed"
-    if failed and target is not None:
-        code = (target.error or {}).get("code")
-        at = (target.error or {}).get("details", {}).get("stage")
-        done = 2 if at == "predict" or code == "PredictFailed" else 1
     seconds = target.seconds if target is not None else {}
+    names = ["create", "load", "predict", "ready"]
+    made = target is not None and (target.environment is not None or "environment" in seconds)
+    error = (target.error if target is not None else None) or {}
+    at = error.get("details", {}).get("stage")
+    if made or at == "environment":
+        names.insert(0, "environment")
+    failed = target is not None and target.phase == "failed"
+    if failed and at not in names:
+        at = "predict" if error.get("code") == "PredictFailed" else "load"
+    now = names.index(at) if failed else names.index(_running(desired, target, names))
     stages = [Stage("package", "done"), Stage("store", "done")]
-    for index, name in enumerate(("create", "load", "predict", "ready")):
-        state: StageState = "done" if index < done else "waiting"
+    for index, name in enumerate(names):
+        state: StageState = "done" if index < now else "waiting"
         message = ""
-        if index == done:
+        if (
+            index == now
+            and target is not None
+            and target.phase == "ready"
+            and observed.front == target.number
+        ):
+            state = "done"
+        elif index == now:
             state = "failed" if failed else "running"
-            message = _message(target.error) if failed and target is not None else ""
+            if failed:
+                message = _message(error)
+            elif name == "environment" and target is not None:
+                message = target.environment or ""
         stages.append(Stage(name, state, message, seconds.get(name)))
     return tuple(stages)
+
+
+def _running(desired: InferenceService, target: ObservedRevision | None, names: list[str]) -> str:
+    """The stage that a revision that has not failed is at, or the last."""
+    if target is None or not target.components:
+        return names[0]
+    phases = [part.phase for part in target.components]
+    if target.phase == "ready":
+        return "ready"
+    if "preparing" in phases:
+        return "environment" if "environment" in names else "create"
+    if "starting" in phases:
+        return "create"
+    if any(phase != "loaded" for phase in phases) or len(phases) != len(desired.components):
+        return "load"
+    return "predict"

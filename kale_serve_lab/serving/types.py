@@ -17,7 +17,8 @@ StageState = Literal["waiting", "running", "done", "failed"]
 ConditionStatus = Literal["True", "False", "Unknown"]
 
 # Of one process, in the order of its life. `ended` waits for its turn to be started again, `due` has it.
-ComponentPhase = Literal["starting", "loading", "loaded", "ended", "due", "failed"]
+# `preparing`: its environment is being made.
+ComponentPhase = Literal["preparing", "starting", "loading", "loaded", "ended", "due", "failed"]
 # Of one revision. `trying` is the sample prediction; `draining` has left the front and serves its last connections.
 RevisionPhase = Literal["loading", "trying", "ready", "failed", "draining"]
 
@@ -178,6 +179,7 @@ class ObservedRevision:
     """One revision: its processes, how far it is, and why it failed (an error's inner JSON object).
 
     `protocols` is what its entry offers and `binary` whether it takes v2's binary tensors; () and None until it has loaded.
+    `environment` is the latest line of its environment's making, None where there was none to make; `warnings` say what that lacks.
     """
 
     number: int
@@ -187,6 +189,8 @@ class ObservedRevision:
     seconds: Mapping[str, float] = field(default_factory=dict)
     protocols: tuple[Protocol, ...] = ()
     binary: bool | None = None
+    environment: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

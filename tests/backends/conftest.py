@@ -93,8 +93,9 @@ def artifact(home: Path):
             )
             python.chmod(0o700)
         return ArtifactRef(
-            1, "kale.Model", "m", "1", "u", "d", "sklearn", None, SIGNATURE, {"python": str(python)}, folder
-        )
+            1, "kale.Model", "m", "1", "u", "d", "sklearn", None, SIGNATURE,
+            {"python": str(python), "packages": {"scikit-learn": "1.5", "joblib": "1.4"}}, folder,
+        )  # fmt: skip
 
     return make
 

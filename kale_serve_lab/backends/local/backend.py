@@ -9,9 +9,11 @@ from pathlib import Path
 
 from kale_serve_lab import paths
 from kale_serve_lab.backends.local import logs, package, procs, records
+from kale_serve_lab.backends.local.around import BACKOFF_SECONDS, Surroundings
+from kale_serve_lab.backends.local.environments import Environments
 from kale_serve_lab.backends.local.parked import ParkedPool
 from kale_serve_lab.backends.local.records import Record
-from kale_serve_lab.backends.local.service import BACKOFF_SECONDS, Service, Surroundings
+from kale_serve_lab.backends.local.service import Service
 from kale_serve_lab.errors import Conflict, EndpointNotFound
 from kale_serve_lab.serving.types import InferenceService, Observed, ServiceKey
 
@@ -34,6 +36,7 @@ class LocalBackend:
         *,
         python: str = sys.executable,
         backoff: tuple[float, ...] = BACKOFF_SECONDS,
+        environments: Environments | None = None,
     ) -> None:
         data = paths.data_dir()
         self._services: dict[ServiceKey, Service] = {}
@@ -42,6 +45,7 @@ class LocalBackend:
         self._data_dir = data
         self._python = python
         self._backoff = backoff
+        self._environments = environments or Environments(paths.environments_dir())
         self._around: Surroundings | None = None
         self._changed: Callable[[ServiceKey], None] = lambda _: None
         self._looking: asyncio.Task[None] | None = None
@@ -55,9 +59,12 @@ class LocalBackend:
         self._around = Surroundings(
             services_dir=self._services_dir,
             logs_dir=self._logs_dir,
+            work_dir=self._data_dir / "work",
+            runtimes_dir=self._data_dir / "runtimes",
             sdk_path=sdk_path,
             python=self._python,
             pool=ParkedPool(procs.server_environment(sdk_path, {}), self._logs_dir / PARKED_LOG),
+            environments=self._environments,
             backoff=self._backoff,
         )
         found = [

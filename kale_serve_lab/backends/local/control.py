@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 _MAX_LINE = 1 << 20
+_MAX_FDS = 2
 
 
 class Control:
@@ -22,7 +23,7 @@ class Control:
         self._received = received
         self._buffer = bytearray()
         self._loop = asyncio.get_running_loop()
-        self._handed: asyncio.Future[socket.socket] | None = None
+        self._handed: asyncio.Future[list[socket.socket]] | None = None
         self.closed = False
         self._reads = 0
         self._loop.add_reader(connection, self._read)
@@ -49,8 +50,8 @@ class Control:
             return False
         return True
 
-    async def listening_socket(self) -> socket.socket:
-        """The server's listening socket. Raises `ConnectionError`."""
+    async def listening_sockets(self) -> list[socket.socket]:
+        """The server's listening sockets: HTTP's, and gRPC's where it has one. Raises `ConnectionError`."""
         self._handed = self._loop.create_future()
         if not self.send("socket"):
             raise ConnectionError("the control connection is closed")
@@ -75,14 +76,14 @@ class Control:
 
     def _read(self) -> None:
         try:
-            data, fds, _, _ = socket.recv_fds(self._connection, 65536, 1)
+            data, fds, _, _ = socket.recv_fds(self._connection, 65536, _MAX_FDS)
         except BlockingIOError:
             return
         except OSError:
             data, fds = b"", []
         self._reads += 1
-        for fd in fds:
-            self._take(fd)
+        if fds:
+            self._take(fds)
         self._buffer += data
         *lines, rest = bytes(self._buffer).split(b"\n")
         self._buffer[:] = rest
@@ -95,8 +96,9 @@ class Control:
         if not data or len(self._buffer) > _MAX_LINE:
             self.close()
 
-    def _take(self, fd: int) -> None:
+    def _take(self, fds: list[int]) -> None:
         if self._handed is None or self._handed.done():
-            os.close(fd)
+            for fd in fds:
+                os.close(fd)
         else:
-            self._handed.set_result(socket.socket(fileno=fd))
+            self._handed.set_result([socket.socket(fileno=fd) for fd in fds])

@@ -19,6 +19,8 @@ from kale_serve_lab.backends.local import logs, procs, sockets
 from kale_serve_lab.backends.local.control import Control
 from kale_serve_lab.backends.local.parked import ParkedKey, ParkedPool
 from kale_serve_lab.backends.local.records import ProcessRecord
+from kale_serve_lab.serving.config import PROTOCOLS
+from kale_serve_lab.serving.types import Protocol, protocol_of
 
 # The server gives requests in flight 5 s itself.
 STOP_SECONDS = 6.0
@@ -33,6 +35,7 @@ class Launch:
     python: str
     environment: dict[str, str]
     listener: socket.socket
+    grpc_listener: socket.socket | None
     control_path: Path
     log_path: Path
     parked: ParkedKey | None
@@ -49,6 +52,8 @@ class Process:
         self.loaded_at: float | None = None
         # Why we killed it, which says more than the signal.
         self.killed_for = ""
+        # The interpreter that is worth keeping at hand for the next one of its kind.
+        self.parkable: ParkedKey | None = None
         self._changed = changed
         self._pool = pool
         self._loop = asyncio.get_running_loop()
@@ -62,14 +67,28 @@ class Process:
         """None before it is started."""
         return self.record.pid
 
+    @property
+    def protocols(self) -> tuple[Protocol, ...]:
+        """What it offers; empty before it has loaded."""
+        said = self.state.get("protocols")
+        return tuple(protocol_of(one) for one in PROTOCOLS if one in said) if isinstance(said, list) else ()
+
+    @property
+    def binary(self) -> bool | None:
+        """Whether it takes v2's binary tensors; None before it has said so."""
+        said = self.state.get("binary")
+        return said if isinstance(said, bool) else None
+
     async def start(self, launch: Launch) -> None:
         """Fork it from a parked interpreter, else start a fresh one. Raises `OSError` where that cannot be started."""
+        self.parkable = launch.parked
         control = sockets.listen(launch.control_path)
         log = logs.open_for_server(launch.log_path)
         try:
             pid = None
             if launch.parked is not None:
                 fds = [launch.listener.fileno(), control.fileno(), log]
+                fds += [] if launch.grpc_listener is None else [launch.grpc_listener.fileno()]
                 pid = await self._pool.fork(launch.parked, launch.spec, fds)
             if pid is None:
                 pid = _fresh(launch, control, log)
@@ -82,8 +101,8 @@ class Process:
         self.record = replace(self.record, pid=pid, start_time=procs.start_time(pid))
         self._watch()
 
-    async def adopt(self, control_path: Path) -> socket.socket | None:
-        """Take over the process that says this record's nonce on its control socket; its listening socket, else None.
+    async def adopt(self, control_path: Path) -> list[socket.socket]:
+        """Take over the process that says this record's nonce on its control socket; its listening sockets, else none.
 
         Whoever says anything else is left alone. Ours that does not answer (stopped, hung) is killed.
         """
@@ -92,12 +111,12 @@ class Process:
             ours = await asyncio.wait_for(asyncio.shield(self._hello), HELLO_SECONDS)
             if ours:
                 self._watch()
-                return await asyncio.wait_for(self._control.listening_socket(), HELLO_SECONDS)
+                return await asyncio.wait_for(self._control.listening_sockets(), HELLO_SECONDS)
         except (OSError, asyncio.TimeoutError):
             pass
         self.let_go()
         self._kill_unanswering()
-        return None
+        return []
 
     def _kill_unanswering(self) -> None:
         pid, began = self.record.pid, self.record.start_time
@@ -213,6 +232,9 @@ class Process:
         status = self.exit_status
         if self.killed_for:
             return self.killed_for
+        error = self.state.get("error") if self.state.get("state") == "failed" else None
+        if isinstance(error, dict) and error.get("message"):
+            return str(error["message"]).rstrip(".")
         if status is None:
             return "it ended"
         if status >= 0:
@@ -224,6 +246,10 @@ class Process:
 
 def _fresh(launch: Launch, control: socket.socket, log: int) -> int:
     spec = launch.spec | {"listen_fd": launch.listener.fileno(), "control_fd": control.fileno()}
+    handed = [launch.listener.fileno(), control.fileno()]
+    if launch.grpc_listener is not None:
+        spec["grpc_fd"] = launch.grpc_listener.fileno()
+        handed.append(launch.grpc_listener.fileno())
     with tempfile.TemporaryFile() as stdin:
         # A file, not a pipe: the spec is whole however soon this process ends, and no writer waits for a reader.
         stdin.write(json.dumps(spec).encode())
@@ -235,7 +261,7 @@ def _fresh(launch: Launch, control: socket.socket, log: int) -> int:
             stderr=log,
             env=launch.environment,
             cwd="/",
-            pass_fds=(launch.listener.fileno(), control.fileno()),
+            pass_fds=handed,
             start_new_session=True,
         )
     process.returncode = 0  # its end is seen and reaped through the pidfd

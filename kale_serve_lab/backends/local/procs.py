@@ -29,6 +29,16 @@ def is_stopped(pid: int) -> bool:
     return found is not None and found[0] == "T"
 
 
+def memory_of_group(leader: int) -> int:
+    """Bytes of memory that the processes of a group hold (resident, what they share counted for each); 0 without any."""
+    total = 0
+    for entry in Path("/proc").glob("[0-9]*"):
+        found = _stat(int(entry.name))
+        if found is not None and int(found[2]) == leader:
+            total += memory(int(entry.name))
+    return total
+
+
 def memory(pid: int) -> int:
     """Bytes of memory that a process holds (resident); 0 where there is no such process."""
     try:

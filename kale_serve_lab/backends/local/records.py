@@ -35,7 +35,7 @@ class ProcessRecord:
 
 @dataclass
 class Record:
-    """All that a daemon needs to take a service over. `proven` are the revisions that have answered a sample, `seconds` what their stages took."""
+    """All that a daemon needs to take a service over. `proven` are the revisions that have answered a sample, `seconds` what their stages took, `warnings` what their environments lack."""
 
     desired: InferenceService
     boot_id: str
@@ -44,6 +44,7 @@ class Record:
     proven: set[int] = field(default_factory=set)
     failed: dict[int, dict[str, Any]] = field(default_factory=dict)
     seconds: dict[int, dict[str, float]] = field(default_factory=dict)
+    warnings: dict[int, list[str]] = field(default_factory=dict)
     deleting: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -56,6 +57,7 @@ class Record:
             "proven": sorted(self.proven),
             "failed": {str(number): error for number, error in self.failed.items()},
             "seconds": {str(number): dict(found) for number, found in self.seconds.items()},
+            "warnings": {str(number): list(found) for number, found in self.warnings.items()},
             "deleting": self.deleting,
         }
 
@@ -70,6 +72,7 @@ class Record:
             proven=set(value["proven"]),
             failed={int(number): error for number, error in value["failed"].items()},
             seconds={int(number): dict(found) for number, found in value.get("seconds", {}).items()},
+            warnings={int(number): list(found) for number, found in value.get("warnings", {}).items()},
             deleting=bool(value["deleting"]),
         )
 
