@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any
 
 from kale_serve_lab import errors
 from kale_serve_lab.endpoint.transport import MAX_BODY, CannotConnect, place_of
@@ -18,23 +18,6 @@ from kale_serve_lab.inference import dtypes, statuses, tensors, v2
 from kale_serve_lab.inference.grpc import tensorflow
 from kale_serve_lab.inference.grpc import v2 as messages
 from kale_serve_lab.inference.tensors import Tensor
-
-# What grpcio says when no connection came about; the status alone is the same as for one that broke.
-_NO_CONNECTION: Final = (
-    "failed to connect",
-    "connection refused",
-    "no such file",
-    "name resolution",
-    "dns resolution",
-)
-_BROKEN: Final = (
-    "socket closed",
-    "connection reset",
-    "broken pipe",
-    "goaway",
-    "stream removed",
-    "transport closed",
-)
 
 
 class NotSpoken(errors.UpstreamFailed):
@@ -164,10 +147,8 @@ class Calls:
 
     def _meaning(self, error: Any, timeout: float) -> Exception:
         status, said = error.code().name, str(error.details() or "")
-        told = dict(error.trailing_metadata() or ()).get(statuses.ERROR_KEY)
-        if isinstance(told, bytes):
-            return _of_ours(told, status, said, self._name)
-        if status == "DEADLINE_EXCEEDED":
+        trailing = dict(error.trailing_metadata() or ())
+        if status == "DEADLINE_EXCEEDED" and statuses.ERROR_KEY not in trailing:
             return errors.Timeout(
                 f"{self._name}: no answer came within {timeout:g} s.",
                 subject=self._name,
@@ -175,12 +156,6 @@ class Calls:
             )
         if _sent_nothing(error):
             return CannotConnect(statuses.bounded(said.rpartition(": ")[2] or said))
-        if status in ("UNAVAILABLE", "CANCELLED") and any(words in said.lower() for words in _BROKEN):
-            return errors.EndpointGone(
-                f"{self._name}: the connection ended before the answer came.",
-                subject=self._name,
-                hint="The model server was stopped or crashed while it worked on this; look at the endpoint's logs.",
-            )
         if status == "UNIMPLEMENTED":
             return NotSpoken(
                 f"{self._name}: the server does not speak this protocol over gRPC.",
@@ -188,7 +163,7 @@ class Calls:
                 subject=self._name,
                 hint="TensorFlow Serving speaks grpc-v1; KServe's, MLServer and Triton grpc-v2.",
             )
-        return statuses.of_grpc(status, said, self._name)
+        return statuses.of_grpc(status, said, trailing, self._name)
 
 
 class V2Speaker:
@@ -314,15 +289,5 @@ def _read(name: str, decode: Callable[[bytes], Any], body: bytes) -> Any:
         ) from error
 
 
-def _of_ours(told: bytes, status: str, said: str, name: str) -> errors.KaleServeError:
-    import json
-
-    try:
-        return statuses.told(errors.from_json(json.loads(told)), name)
-    except (ValueError, RecursionError):
-        return statuses.of_grpc(status, said, name)
-
-
 def _sent_nothing(error: Any) -> bool:
-    said = str(error.details()).lower()
-    return error.code().name == "UNAVAILABLE" and any(words in said for words in _NO_CONNECTION)
+    return statuses.never_sent(error.code().name, str(error.details()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from typing import Any, Final
 
 from kale_serve_lab import errors
@@ -12,6 +14,22 @@ ERROR_KEY: Final = "kale-serve-error-bin"
 REVISION_KEY: Final = "x-kale-serve-revision"
 MAX_ERROR: Final = 3000
 
+# What grpcio itself says.
+_NO_CONNECTION: Final = (
+    "failed to connect",
+    "connection refused",
+    "no such file",
+    "name resolution",
+    "dns resolution",
+)
+_BROKEN: Final = (
+    "socket closed",
+    "connection reset",
+    "broken pipe",
+    "goaway",
+    "stream removed",
+    "transport closed",
+)
 _GRPC_OF_HTTP: Final = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -63,8 +81,25 @@ def grpc_status(error: errors.KaleServeError) -> str:
     return _GRPC_OF_HTTP.get(error.http_status, "INTERNAL")
 
 
-def of_grpc(status: str, said: str, name: str) -> errors.KaleServeError:
-    """The error for a status code with the server's own words; `name` is the service's."""
+def never_sent(status: str, said: str) -> bool:
+    """Whether grpcio says that no connection came about; the status alone is the same as for one that broke."""
+    lower = said.lower()
+    return status == "UNAVAILABLE" and any(words in lower for words in _NO_CONNECTION)
+
+
+def of_grpc(status: str, said: str, trailing: Mapping[str, Any], name: str) -> errors.KaleServeError:
+    """The error for a status code, the server's (or grpcio's) own words and the trailing metadata; `name` is the service's."""
+    told_by_us = trailing.get(ERROR_KEY)
+    if isinstance(told_by_us, bytes):
+        with contextlib.suppress(errors.InvalidInput):
+            return told(errors.from_json(strict_json.loads(told_by_us)), name)
+    lower = said.lower()
+    if status in ("UNAVAILABLE", "CANCELLED") and any(words in lower for words in _BROKEN):
+        return errors.EndpointGone(
+            f"{name}: the connection ended before the answer came.",
+            subject=name,
+            hint="The model server was stopped or crashed while it worked on this; look at the endpoint's logs.",
+        )
     cls = _OF_GRPC.get(status, errors.UpstreamFailed)
     shown = bounded(said)
     return cls(

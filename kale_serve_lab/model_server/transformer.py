@@ -10,15 +10,14 @@ import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
-from kale_serve_lab import errors
-from kale_serve_lab.errors import InvalidInput, KaleServeError, ModelLoadFailed, PredictFailed, UpstreamFailed
-from kale_serve_lab.inference import dtypes, strict_json, tensors, v1, v2
+from kale_serve_lab.errors import InvalidInput, KaleServeError, ModelLoadFailed, PredictFailed
+from kale_serve_lab.inference import strict_json, tensors, v1, v2
 from kale_serve_lab.inference.signature import TensorSpec
-from kale_serve_lab.model_server import kserve_stand_in, transformer_code
+from kale_serve_lab.model_server import forms, kserve_stand_in, transformer_code
 from kale_serve_lab.model_server.component import Protocol_, Told
 from kale_serve_lab.model_server.http import Request, Response
 from kale_serve_lab.model_server.spec import LaunchSpec
-from kale_serve_lab.model_server.upstream import Upstream, UpstreamAnswer
+from kale_serve_lab.model_server.upstream import Upstream, is_v2
 from kale_serve_lab.model_server.work import MainThreadWork
 
 log = logging.getLogger("kale_serve_lab.model_server")
@@ -118,7 +117,7 @@ class Transformer:
         result = await self._steps(payload, dict(request.headers))
         return Response(
             200,
-            (strict_json.dumps(v1.plain(_json_form(result)), "The answer"),),
+            (strict_json.dumps(v1.plain(forms.json_form(result)), "The answer"),),
             {"Content-Type": v1.CONTENT_TYPE},
         )
 
@@ -144,12 +143,12 @@ class Transformer:
         names = [output.name for output in asked.outputs] if asked.outputs else None
         payload: Any
         if self._code.model is None:
-            payload = {"id": request_id, "inputs": [_to_dict(tensor) for tensor in asked.inputs]}
+            payload = {"id": request_id, "inputs": [forms.to_dict(tensor) for tensor in asked.inputs]}
             if names:
                 payload["outputs"] = [{"name": name} for name in names]
         else:
-            payload = _infer_request(self._spec.model_name, request_id, asked)
-        result = _json_form(await self._steps(payload, headers))
+            payload = forms.infer_request(self._spec.model_name, request_id, asked)
+        result = forms.json_form(await self._steps(payload, headers))
         if "outputs" not in result and "predictions" in result:
             outputs = [tensors.from_array("predict", result["predictions"])]
         else:
@@ -210,61 +209,24 @@ class Transformer:
     async def ask(self, payload: Any, headers: Any = None) -> Any:  # noqa: ARG002 (kserve's signature)
         """Send what preprocess gave to the predictor, in its own form; the answer in the same form."""
         if self._upstream is None:
-            assert self._spec.predictor_socket is not None
-            self._upstream = Upstream(
-                self._spec.predictor_socket,
-                service=self._spec.service,
-                max_body_bytes=self._spec.max_body_bytes,
-            )
-        name = self._spec.model_name
+            self._upstream = Upstream(self._spec)
         if isinstance(payload, Mapping):
-            second = "outputs" if _is_v2(payload) else "predictions"
-            target = f"/v2/models/{name}/infer" if _is_v2(payload) else f"/v1/models/{name}:predict"
-            body = strict_json.dumps(v1.plain(payload), "What preprocess gave")
-            answer = _succeeded(await self._upstream.post(target, (body,), {"Content-Type": v1.CONTENT_TYPE}))
-            found = strict_json.loads(answer.body, "The predictor's answer")
-            if not isinstance(found, dict) or second not in found:
-                raise UpstreamFailed(
-                    f"{self._spec.service}: the predictor's answer has no {second}.",
-                    subject=self._spec.service,
-                )
-            return found
+            return await self._upstream.ask(payload)
         if not hasattr(payload, "inputs"):
             raise PredictFailed(
                 f"The transformer's preprocess gave a {type(payload).__name__}, which is no request.",
                 subject=self._spec.service,
                 hint='It returns {"instances": [...]}, or for v2 an InferRequest.',
             )
-        given = [_tensor(item) for item in payload.inputs]
+        given = [forms.tensor(item) for item in payload.inputs]
         wanted = [item.name for item in getattr(payload, "request_outputs", None) or ()] or None
-        header, buffers, length = v2.encode_request(given, wanted, getattr(payload, "id", None), binary=True)
-        answer = _succeeded(
-            await self._upstream.post(
-                f"/v2/models/{name}/infer",
-                (header, *buffers),
-                {"Content-Type": v2.BINARY_TYPE, v2.LENGTH_HEADER: str(length)},
-            )
+        return forms.infer_response(
+            await self._upstream.ask_tensors(given, wanted, getattr(payload, "id", None))
         )
-        return _infer_response(
-            v2.decode_response(answer.body, v2.header_length(answer.headers.get(v2.LENGTH_HEADER.lower())))
-        )
-
-
-def _succeeded(answer: UpstreamAnswer) -> UpstreamAnswer:
-    if answer.status != 200:
-        raise errors.from_json(strict_json.loads(answer.body, "The predictor's answer"))
-    return answer
-
-
-def _is_v2(payload: Mapping[str, Any]) -> bool:
-    given = payload.get("inputs")
-    return (
-        isinstance(given, list) and bool(given) and isinstance(given[0], Mapping) and "datatype" in given[0]
-    )
 
 
 def _same_protocol(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    return _is_v2(one) == _is_v2(other)
+    return is_v2(one) == is_v2(other)
 
 
 def _takes_headers(step: Callable[..., Any]) -> bool:
@@ -273,66 +235,3 @@ def _takes_headers(step: Callable[..., Any]) -> bool:
     except (TypeError, ValueError):
         return False
     return "headers" in parameters
-
-
-def _json_form(result: Any) -> dict[str, Any]:
-    if hasattr(result, "to_rest"):
-        # kserve's objects; the real one may answer binary, which is turned back by asking each output.
-        return {
-            "model_name": result.model_name,
-            "id": result.id,
-            "outputs": [_to_dict(_tensor(item)) for item in result.outputs],
-        }
-    if not isinstance(result, Mapping):
-        raise PredictFailed(
-            f"The transformer's postprocess gave a {type(result).__name__}, not an object.",
-            hint='It returns {"predictions": [...]}.',
-        )
-    return dict(result)
-
-
-def _to_dict(tensor: tensors.Tensor) -> dict[str, Any]:
-    return {
-        "name": tensor.name,
-        "shape": list(tensor.shape),
-        "datatype": tensor.dtype,
-        "data": tensors.to_json(tensor),
-    }
-
-
-def _tensor(item: Any) -> tensors.Tensor:
-    found = tensors.from_array(item.name, item.as_numpy())
-    if found.dtype != item.datatype and item.datatype != "BYTES" != found.dtype:
-        return tensors.from_array(item.name, found.data.astype(dtypes.NUMPY[item.datatype][0]))
-    return found
-
-
-def _kserve(name: str) -> Any:
-    return getattr(sys.modules.get("kserve", kserve_stand_in), name)
-
-
-def _filled(cls: Any, tensor: tensors.Tensor) -> Any:
-    item = cls(name=tensor.name, shape=list(tensor.shape), datatype=tensor.dtype)
-    # Texts go in as kserve has them, as bytes.
-    item.set_data_from_numpy(tensor.data, binary_data=False)
-    return item
-
-
-def _infer_request(name: str, request_id: str, asked: v2.InferRequest) -> Any:
-    wanted = [_kserve("RequestedOutput")(output.name) for output in asked.outputs] if asked.outputs else None
-    given = [_filled(_kserve("InferInput"), tensor) for tensor in asked.inputs]
-    made = _kserve("InferRequest")(
-        model_name=name, infer_inputs=given, request_id=request_id, parameters=asked.parameters
-    )
-    if wanted:
-        made.request_outputs = wanted
-    return made
-
-
-def _infer_response(found: v2.InferResponse) -> Any:
-    return _kserve("InferResponse")(
-        response_id=found.id,
-        model_name=found.model_name,
-        model_version=found.model_version,
-        infer_outputs=[_filled(_kserve("InferOutput"), tensor) for tensor in found.outputs],
-    )

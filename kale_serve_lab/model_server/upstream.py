@@ -1,120 +1,168 @@
-"""The transformer's way to its predictor: HTTP/1.1 over the predictor's Unix socket, connections kept."""
+"""The transformer's way to its predictor: by the predictor's Unix sockets, HTTP or gRPC, whichever server is behind."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
-from kale_serve_lab.errors import EndpointGone, EndpointNotReady, UpstreamFailed
+from kale_serve_lab.errors import EndpointNotReady, InvalidInput, KaleServeError, UpstreamFailed
+from kale_serve_lab.inference import statuses, strict_json, v1, v2
+from kale_serve_lab.inference.grpc import v2 as messages
+from kale_serve_lab.inference.tensors import Tensor
+from kale_serve_lab.model_server.foreign.forward import Answer, Forwarder
+from kale_serve_lab.model_server.spec import LaunchSpec
 
-Buffer = bytes | bytearray | memoryview
-
-_MAX_HEADER_BYTES = 64 * 1024
-_KEPT = 16
-
-
-@dataclass(frozen=True)
-class UpstreamAnswer:
-    """Status, lower-case headers, body."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-class _Stale(Exception):  # noqa: N818
-    """A kept connection was closed before the answer began: the request may be sent again."""
+_OK: Final = 200
 
 
 class Upstream:
-    """Posts to one Unix socket; to be used in one event loop."""
+    """Asks the predictor of one transformer; to be used in one event loop."""
 
-    def __init__(self, path: str, *, service: str, max_body_bytes: int) -> None:
-        self._path = path
-        self._service = service
-        self._max_body_bytes = max_body_bytes
-        self._kept: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+    def __init__(self, spec: LaunchSpec) -> None:
+        assert spec.predictor_socket is not None
+        self._service = spec.service
+        self._model = spec.model_name
+        self._http = Forwarder(
+            Path(spec.predictor_socket),
+            service=spec.service,
+            server="the predictor",
+            max_body_bytes=spec.max_body_bytes,
+        )
+        self._binary: bool | None = None
+        self._grpc = (
+            _Grpc(spec, spec.predictor_grpc_socket)
+            if spec.protocol == "grpc-v2" and spec.predictor_grpc_socket is not None
+            else None
+        )
 
-    async def post(
-        self, target: str, buffers: Sequence[Buffer], headers: Mapping[str, str]
-    ) -> UpstreamAnswer:
-        """One request.
+    async def ask(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """A whole request of v1 or v2 as an object, and the answer likewise.
 
-        Raises `EndpointNotReady` without a listener, `EndpointGone` where the connection ends early, and `UpstreamFailed` for
-        what is no HTTP.
+        Raises what the predictor refused it with, `EndpointNotReady` where nobody listens, `EndpointGone` where the connection
+        ends early, and `UpstreamFailed` for an answer that is none.
         """
-        size = sum(memoryview(buffer).nbytes for buffer in buffers)
-        lines = [f"POST {target} HTTP/1.1", "Host: localhost", f"Content-Length: {size}"]
-        lines += [f"{name}: {value}" for name, value in headers.items()]
-        head = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
-        while self._kept:
-            reader, writer = self._kept.pop()
-            if reader.at_eof() or writer.is_closing():
-                writer.close()
-                continue
-            # Predictions change nothing, so the one that met a connection's end goes out again, on a fresh one.
-            with contextlib.suppress(_Stale):
-                return await self._exchange(reader, writer, head, buffers, kept=True)
+        second = "outputs" if is_v2(payload) else "predictions"
+        body = strict_json.dumps(v1.plain(payload), "What preprocess gave")
+        if self._grpc is not None and is_v2(payload):
+            asked = v2.decode_request(body, None)
+            names = [output.name for output in asked.outputs or ()] or None
+            found = await self._grpc.infer(asked.inputs, names, asked.id)
+            body, _, _ = v2.encode_response(
+                found.model_name, found.outputs, found.id, model_version=found.model_version
+            )
+        else:
+            target = (
+                f"/v2/models/{self._model}/infer" if is_v2(payload) else f"/v1/models/{self._model}:predict"
+            )
+            body = (await self._post(target, (body,), {"Content-Type": v1.CONTENT_TYPE})).body
+        found_json = self._read(lambda: strict_json.loads(body, "The predictor's answer"))
+        if not isinstance(found_json, dict) or second not in found_json:
+            raise UpstreamFailed(
+                f"{self._service}: the predictor's answer has no {second}.", subject=self._service
+            )
+        return found_json
+
+    async def ask_tensors(
+        self, given: Sequence[Tensor], names: Sequence[str] | None, request_id: str | None
+    ) -> v2.InferResponse:
+        """A v2 request, in the leanest form that the predictor takes. Raises as `ask`."""
+        if self._grpc is not None:
+            return await self._grpc.infer(given, names, request_id)
+        if self._binary is None:
+            self._binary = await self._takes_binary()
+        header, buffers, length = v2.encode_request(given, names, request_id, binary=self._binary)
+        headers = (
+            {"Content-Type": v2.JSON_TYPE}
+            if length is None
+            else {"Content-Type": v2.BINARY_TYPE, v2.LENGTH_HEADER: str(length)}
+        )
+        answer = await self._post(f"/v2/models/{self._model}/infer", (header, *buffers), headers)
+        said = answer.headers.get(v2.LENGTH_HEADER.lower())
+        found: v2.InferResponse = self._read(
+            lambda: v2.decode_response(bytearray(answer.body), v2.header_length(said))
+        )
+        return found
+
+    async def _takes_binary(self) -> bool:
+        answer = await self._http.send("GET", "/v2")
         try:
-            reader, writer = await asyncio.open_unix_connection(self._path, limit=_MAX_HEADER_BYTES)
-        except OSError as error:
-            raise EndpointNotReady(
-                f"{self._service}: the transformer cannot reach its predictor ({error.strerror}).",
+            told = strict_json.loads(answer.body)
+        except InvalidInput:
+            return False
+        listed = told.get("extensions") if isinstance(told, dict) else None
+        return isinstance(listed, list) and "binary_tensor_data" in listed
+
+    async def _post(self, target: str, buffers: Sequence[Any], headers: Mapping[str, str]) -> Answer:
+        answer = await self._http.send("POST", target, buffers, headers)
+        if answer.status != _OK:
+            raise statuses.of_http(answer.status, answer.body, self._service)
+        return answer
+
+    def _read(self, read: Any) -> Any:
+        try:
+            return read()
+        except InvalidInput as error:
+            raise UpstreamFailed(
+                f"{self._service}: the predictor's answer cannot be read. {error.message}",
+                subject=self._service,
+            ) from error
+
+
+class _Grpc:
+    """The Open Inference Protocol over gRPC, from one event loop."""
+
+    def __init__(self, spec: LaunchSpec, path: str) -> None:
+        import grpc.aio
+
+        self._service = spec.service
+        self._model = messages.Model(spec.model_name)
+        self._channel = grpc.aio.insecure_channel(
+            f"unix:{path}",
+            options=[
+                ("grpc.max_receive_message_length", min(spec.max_body_bytes, 2**31 - 1)),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.enable_http_proxy", 0),
+                # The predictor may be starting again: it is tried anew at once.
+                ("grpc.initial_reconnect_backoff_ms", 100),
+                ("grpc.max_reconnect_backoff_ms", 1000),
+            ],
+        )
+        self._infer = self._channel.unary_unary(messages.method("ModelInfer"))
+
+    async def infer(
+        self, given: Sequence[Tensor], names: Sequence[str] | None, request_id: str | None
+    ) -> v2.InferResponse:
+        import grpc
+
+        request = messages.encode_request(
+            self._model, given, names, request_id, parameters=v2.about_columns(given)
+        )
+        try:
+            return messages.decode_response(await self._infer(request))
+        except grpc.RpcError as error:
+            raise self._meaning(error) from error
+        except InvalidInput as error:
+            raise UpstreamFailed(
+                f"{self._service}: the predictor's answer cannot be read. {error.message}",
+                subject=self._service,
+            ) from error
+
+    def _meaning(self, error: Any) -> KaleServeError:
+        status, said = error.code().name, str(error.details() or "")
+        if statuses.never_sent(status, said):
+            return EndpointNotReady(
+                f"{self._service}: the transformer cannot reach its predictor "
+                f"({statuses.bounded(said.rpartition(': ')[2])}).",
                 subject=self._service,
                 hint="It may be starting again; try in a moment.",
-            ) from error
-        return await self._exchange(reader, writer, head, buffers, kept=False)
-
-    async def _exchange(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        head: bytes,
-        buffers: Sequence[Buffer],
-        *,
-        kept: bool,
-    ) -> UpstreamAnswer:
-        keep = False
-        try:
-            writer.writelines([head, *buffers])
-            try:
-                raw = await reader.readuntil(b"\r\n\r\n")
-            except (asyncio.IncompleteReadError, ConnectionError) as error:
-                if kept and not getattr(error, "partial", b""):
-                    raise _Stale from error
-                raise
-            status, headers = _parse(raw)
-            size = int(headers["content-length"])
-            if size > self._max_body_bytes:
-                raise UpstreamFailed(
-                    f"{self._service}: the predictor's answer has {size} bytes.", subject=self._service
-                )
-            body = await reader.readexactly(size)
-            keep = headers.get("connection", "").lower() != "close" and len(self._kept) < _KEPT
-        except (asyncio.IncompleteReadError, ConnectionError) as error:
-            raise EndpointGone(
-                f"{self._service}: the predictor ended before it had answered.",
-                subject=self._service,
-                hint="Its log says why; it is started again by itself.",
-            ) from error
-        except (KeyError, ValueError, asyncio.LimitOverrunError) as error:
-            raise UpstreamFailed(
-                f"{self._service}: the predictor's answer is no HTTP.", subject=self._service
-            ) from error
-        finally:
-            if keep:
-                self._kept.append((reader, writer))
-            else:
-                writer.close()
-        return UpstreamAnswer(status, headers, body)
+            )
+        return statuses.of_grpc(status, said, dict(error.trailing_metadata() or ()), self._service)
 
 
-def _parse(raw: bytes) -> tuple[int, dict[str, str]]:
-    start, *lines = raw.decode("latin-1").rstrip("\r\n").split("\r\n")
-    headers = {}
-    for line in lines:
-        name, _, value = line.partition(":")
-        headers[name.strip().lower()] = value.strip()
-    return int(start.split(" ", 2)[1]), headers
+def is_v2(payload: Mapping[str, Any]) -> bool:
+    """Whether an object is a v2 request: its inputs have data types."""
+    given = payload.get("inputs")
+    return (
+        isinstance(given, list) and bool(given) and isinstance(given[0], Mapping) and "datatype" in given[0]
+    )

@@ -241,19 +241,28 @@ def test_a_new_revision_takes_over_between_two_calls_and_under_load(registry, se
         for revision in range(2, 6):
             assert endpoint.predict(X).tolist() == [revision - 1]
             serve(answering(revision, revision=str(revision)), f"unix:{home}/new{revision}.sock")
-            registry.services["iris"]["signature"] = {
-                "layout": "columns",
-                "inputs": [{"name": f"x{at}", "dtype": "FP64"} for at in range(revision)],
-            }
             os.rename(home / f"new{revision}.sock", path)
             assert endpoint.predict(X).tolist() == [revision]
-            assert len(endpoint.signature.inputs) == revision or endpoint.signature is None
-            registry.services["iris"]["signature"] = None
     over.set()
     for thread in threads:
         thread.join()
     assert not lost
     assert set(seen) >= {1, 5}
+
+
+def test_a_new_revisions_signature_is_learned_from_its_answer(registry, service, serve):
+    serve(answering(7, revision="2"), f"unix:{service['grpc_socket']}")
+    with Endpoint("iris") as endpoint:
+        assert endpoint.signature is None
+        registry.services["iris"]["signature"] = {
+            "layout": "columns",
+            "inputs": [{"name": "x0", "dtype": "FP64"}, {"name": "x1", "dtype": "FP64"}],
+        }
+        asked = registry.asked
+        for _ in range(3):
+            endpoint.predict(X)
+        assert registry.asked == asked + 1
+        assert len(endpoint.signature.inputs) == 2
 
 
 def test_a_forked_child_has_a_connection_of_its_own(service, serve):
