@@ -217,6 +217,9 @@ class Model:
                     **({} if signature is None else {"signature": signature.to_json()}),
                 },
             )
+            here = environment(modules=_PACKAGES_OF_FILES[found.framework])
+            if found.framework == "mlflow":
+                here["packages"] |= mlflow.packages_of(folder)
             packaged = time.perf_counter()
             checked = checking.run(folder, name, class_name, signature)
             submission = Submission(
@@ -225,7 +228,7 @@ class Model:
                     framework=found.framework,
                     class_name=class_name,
                     signature=None if signature is None else signature.to_json(),
-                    environment=environment(modules=_PACKAGES_OF_FILES[found.framework]),
+                    environment=here,
                     executable=found.executable,
                     properties={
                         "format": found.form,

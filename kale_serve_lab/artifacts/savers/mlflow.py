@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,16 @@ def about(folder: Path) -> dict[str, Any]:
             hint="Save it with a flavor that has python_function.",
         )
     return found
+
+
+def packages_of(folder: Path) -> dict[str, str]:
+    """What the requirements.txt beside it pins: the versions that the model was saved with."""
+    try:
+        lines = (folder / "requirements.txt").read_text("utf-8").splitlines()
+    except (OSError, ValueError):
+        return {}
+    found = (re.fullmatch(r"([\w.-]+)(?:\[[^\]]*\])?==([\w.!+-]+)", line.strip()) for line in lines)
+    return {pinned[1]: pinned[2] for pinned in found if pinned is not None}
 
 
 def signature_of(folder: Path, known: Mapping[str, Any]) -> Signature | None:

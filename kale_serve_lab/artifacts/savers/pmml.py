@@ -71,4 +71,6 @@ def save(obj: Any, folder: Path, signature: Signature | None = None, wanted: str
             details={"log_tail": said.getvalue().splitlines()[-30:]},
         ) from error
     path.write_bytes(_TIMESTAMP.sub(b"", path.read_bytes(), count=1))
-    return Saved("pmml", (FILE,), executable=False, packages=("sklearn2pmml", "scikit-learn"))
+    return Saved(
+        "pmml", (FILE,), executable=False, packages=("sklearn2pmml", "scikit-learn", "jpmml-evaluator")
+    )
