@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import socketserver
 import textwrap
+import threading
+import time
+from http.server import BaseHTTPRequestHandler
 
 import cloudpickle
 import pytest
@@ -65,12 +69,12 @@ SUBCLASS = """
 @pytest.fixture(scope="module")
 def predictor(module_servers):
     case = sklearn_array_classifier()
-    return module_servers(**case.write(module_servers.folder / "iris")).start().ready()
+    return module_servers(grpc=True, **case.write(module_servers.folder / "iris")).start().ready()
 
 
 @pytest.fixture
 def transformer(servers, predictor, home):
-    def make(about, files, protocol="v1"):
+    def make(about, files, protocol="v1", **spec):
         folder = home / "artifact"
         for name, content in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -82,8 +86,7 @@ def transformer(servers, predictor, home):
         return servers(
             component="transformer",
             framework=None,
-            predictor_socket=str(predictor.socket_path),
-            protocol=protocol,
+            **{"predictor_socket": str(predictor.socket_path), "protocol": protocol} | spec,
             artifact_dir=str(folder),
         ).start()
 
@@ -180,6 +183,180 @@ def test_subclass_without_kserve_installed(transformer):
     )
 
 
+def test_a_predictor_over_grpc(transformer, predictor, servers, home):
+    about = {"kind": "subclass", "module_name": "millimetres", "class_name": "Millimetres", "assets": {}}
+    server = transformer(
+        about,
+        {"module/millimetres.py": SUBCLASS},
+        "grpc-v2",
+        # Nobody there: what comes back came over gRPC.
+        predictor_socket=str(home / "absent.sock"),
+        predictor_grpc_socket=str(predictor.grpc_path),
+    ).ready()
+    assert infer(server, binary=True)["predict"].array.tolist() == ["setosa", "setosa"]
+    refused = server.request("POST", "/v2/models/iris/infer", json.dumps(v2_request([[1.0]])))
+    assert (refused.status, refused.error["code"]) == (400, "InvalidInput")
+    assert "[1, 1]" in refused.error["message"]
+
+
+def test_a_predictor_over_grpc_that_starts_later(transformer, predictor, home):
+    path = home / "late.g"
+    code = "def preprocess(inputs):\n    return inputs\n"
+    server = transformer(
+        functional(postprocess=None),
+        FILES | {"functions.py": code},
+        "grpc-v2",
+        predictor_grpc_socket=str(path),
+    ).ready()
+    body = json.dumps(v2_request([[value / 10 for value in ROW]]))
+    answer = server.request("POST", "/v2/models/iris/infer", body)
+    assert (answer.status, answer.error["code"]) == (503, "EndpointNotReady")
+    path.symlink_to(predictor.grpc_path)
+    deadline = time.monotonic() + 60
+    while answer.status == 503 and time.monotonic() < deadline:
+        answer = server.request("POST", "/v2/models/iris/infer", body)
+    assert answer.json["outputs"][0]["data"] == ["setosa"]
+
+
+def v2_request(rows):
+    shape = [len(rows), len(rows[0])]
+    flat = [value for row in rows for value in row]
+    return {"inputs": [{"name": "input-0", "shape": shape, "datatype": "FP64", "data": flat}]}
+
+
+class Stranger:
+    """A predictor that we did not write: `GET /v2` lists `extensions`, a prediction gets the answer that was set."""
+
+    def __init__(self, path):
+        stranger = self
+        self.status, self.body, self.chunked, self.extensions, self.seen = 200, b"", False, [], []
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                self.tell(200, json.dumps({"name": "stranger", "extensions": stranger.extensions}).encode())
+
+            def do_POST(self):
+                stranger.seen.append(
+                    (self.path, dict(self.headers), self.rfile.read(int(self.headers["Content-Length"])))
+                )
+                self.tell(stranger.status, stranger.body)
+
+            def tell(self, status, body):
+                self.send_response(status)
+                if stranger.chunked:
+                    self.send_header("Transfer-Encoding", "chunked")
+                    self.end_headers()
+                    for at in range(0, len(body), 10):
+                        self.wfile.write(b"%x\r\n%s\r\n" % (len(body[at : at + 10]), body[at : at + 10]))
+                    self.wfile.write(b"0\r\n\r\n")
+                else:
+                    self.send_header("Content-Length", str(len(body)))
+                    self.end_headers()
+                    self.wfile.write(body)
+
+            def address_string(self):
+                return "unix"
+
+            def log_message(self, *args):
+                pass
+
+        class Server(socketserver.ThreadingUnixStreamServer):
+            daemon_threads = True
+
+        self.server = Server(str(path), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def close(self):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+@pytest.fixture
+def stranger(home):
+    found = Stranger(home / "stranger.sock")
+    yield found
+    found.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code", "words"),
+    [
+        (500, b'{"error": "ValueError : X has 3 features"}', "PredictFailed", "X has 3 features"),  # KServe
+        (400, b'{"error": "unexpected shape for input"}', "InvalidInput", "unexpected shape"),  # Triton
+        (404, b'{"error": "Servable not found for request"}', "EndpointNotFound", "Servable"),  # TensorFlow
+        (422, b'{"detail": [{"loc": ["body", "inputs"], "msg": "missing"}]}', "InvalidInput", "body.inputs: missing"),
+        (503, b'{"code": 503, "type": "InternalServerException", "message": "Prediction failed"}', "PredictFailed", "Prediction failed"),
+        (500, b"Traceback (most recent call last):\n  ...\nValueError: bad row\n", "PredictFailed", "ValueError: bad row"),  # MLServer
+        (200, b"<html>", "UpstreamFailed", "not JSON"),
+        (200, b"[1]", "UpstreamFailed", "no predictions"),
+        (200, b'{"outputs": []}', "UpstreamFailed", "no predictions"),
+    ],
+)  # fmt: skip
+def test_a_foreign_predictors_refusal_is_an_error_of_ours(
+    shared_transformer, shared_stranger, status, body, code, words
+):
+    shared_stranger.status, shared_stranger.body = status, body
+    answer = shared_transformer.v1([ROW])
+    assert answer.error["code"] == code
+    assert words in answer.error["message"]
+    assert answer.status >= 400
+
+
+def test_a_foreign_predictors_chunked_answer_is_read(shared_transformer, shared_stranger):
+    shared_stranger.status, shared_stranger.body = 200, json.dumps({"predictions": ["a"] * 20}).encode()
+    shared_stranger.chunked = True
+    assert shared_transformer.v1([ROW]).json == {"predictions": ["A"] * 20}
+    shared_stranger.chunked = False
+
+
+@pytest.fixture(scope="module")
+def shared_stranger(module_servers):
+    found = Stranger(module_servers.folder / "stranger.sock")
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def shared_transformer(module_servers, shared_stranger):
+    folder = module_servers.folder / "shared"
+    (folder / "assets").mkdir(parents=True)
+    (folder / "kale.json").write_text(json.dumps(functional()))
+    (folder / "functions.py").write_text(textwrap.dedent(SOURCE))
+    (folder / "assets" / "scale.pkl").write_bytes(pickle.dumps(10.0))
+    server = module_servers(
+        component="transformer",
+        framework=None,
+        predictor_socket=str(module_servers.folder / "stranger.sock"),
+        protocol="v1",
+        artifact_dir=str(folder),
+    )
+    return server.start().ready()
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_tensors_go_in_the_form_that_the_predictor_takes(transformer, stranger, home, binary):
+    stranger.extensions = ["binary_tensor_data"] if binary else ["model_repository"]
+    outputs = [{"name": "predict", "shape": [2], "datatype": "BYTES", "data": ["a", "b"]}]
+    stranger.body = json.dumps({"model_name": "iris", "outputs": outputs}).encode()
+    about = {"kind": "subclass", "module_name": "millimetres", "class_name": "Millimetres", "assets": {}}
+    server = transformer(
+        about,
+        {"module/millimetres.py": SUBCLASS},
+        "v2",
+        predictor_socket=str(home / "stranger.sock"),
+    ).ready()
+    # The answer has no id and no version, as some servers' have not.
+    assert infer(server, binary=True)["predict"].array.tolist() == ["b", "a"]
+    assert infer(server, binary=False)["predict"].array.tolist() == ["b", "a"]
+    for _, headers, body in stranger.seen:
+        assert (v2.LENGTH_HEADER in headers) == binary
+        assert binary or json.loads(body)["inputs"][0]["data"] == [value / 10 for value in ROW * 2]
+
+
 def test_a_real_kserve_is_left_alone(transformer):
     real = "class Model:\n    real = True\n    def __init__(self, name):\n        self.name = name\n"
     code = """
@@ -269,7 +446,11 @@ def test_no_predictor(servers, home):
 def test_the_predictor_ends_between_two_requests(transformer, servers, home, predictor):
     own = (
         servers(
-            **{key: value for key, value in predictor.spec.items() if key not in ("listen_fd", "control_fd")}
+            **{
+                key: value
+                for key, value in predictor.spec.items()
+                if not key.startswith(("listen", "control", "grpc"))
+            }
         )
         .start()
         .ready()
