@@ -115,7 +115,6 @@ RUNTIMES: tuple[Runtime, ...] = (
         size=600_000_000,
         # Its worker processes die on start with a newer uvloop.
         requirements=("mlserver==1.7.1", "uvloop<0.22"),
-        binary=True,
         image="mlserver",
     ),
     Runtime(

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from kale_serve_lab.errors import ModelLoadFailed
+from kale_serve_lab.model_server.foreign import table
 from kale_serve_lab.model_server.foreign.bootstrap import script
 from kale_serve_lab.model_server.foreign.launch import Given, Launch
 
@@ -39,10 +40,7 @@ def prepare(given: Given) -> Launch:
         "uri": str(given.folder / there[0]) if there[0] else str(given.folder),
         "version": str(spec.revision),
     }
-    table = spec.signature
-    if table is not None and table.layout == "columns" and spec.framework != "mlflow":
-        about = {"names": [column.name for column in table.inputs], "named": table.named}
-        (given.work / "table.json").write_text(json.dumps(about))
+    if spec.framework != "mlflow" and table.write(spec.signature, given.work):
         parameters["content_type"] = "kale-serve-table"
     settings = {
         "debug": False,

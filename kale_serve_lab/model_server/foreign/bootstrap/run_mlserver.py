@@ -6,14 +6,13 @@ MLServer's settings know only a host and ports, which every user of the machine 
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from grpc import aio
+from kale_serve_table import Table
 from mlserver.cli.serve import load_settings
 from mlserver.codecs import RequestCodec, register_request_codec
 from mlserver.codecs.utils import get_decoded_or_raw
@@ -23,10 +22,11 @@ from mlserver.types import InferenceRequest
 from mlserver.utils import install_uvloop_event_loop
 
 FOLDER, HTTP_SOCKET, GRPC_SOCKET = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+TABLE = Table.read(FOLDER)
 
 
-class Table(RequestCodec):  # type: ignore[misc]
-    """A table from one tensor of all columns, or from one tensor a column: MLServer's own codecs know one way each."""
+class TableCodec(RequestCodec):
+    """A table in either of the wire's two forms: MLServer's own codecs know one form each."""
 
     ContentType = "kale-serve-table"
 
@@ -37,37 +37,18 @@ class Table(RequestCodec):  # type: ignore[misc]
 
     @classmethod
     def decode_request(cls, request: InferenceRequest) -> Any:
-        """A DataFrame where the model was fitted on named columns, else an array."""
-        about = json.loads((FOLDER / "table.json").read_bytes())
-        names = about["names"]
-        first = request.inputs[0]
-        if len(request.inputs) == 1 and (len(first.shape) > 1 and first.shape[1] == len(names)):
-            array = _array(first).reshape(first.shape)
-            return pd.DataFrame(array, columns=names) if about["named"] else array
-        given = {found.name: _array(found).reshape(found.shape[0]) for found in request.inputs}
-        missing = [name for name in names if name not in given]
-        if missing:
-            raise ValueError(f"The request has no input {missing[0]!r}; the model takes {', '.join(names)}.")
-        if about["named"]:
-            return pd.DataFrame({name: given[name] for name in names})
-        return np.column_stack([given[name] for name in names])
+        """A DataFrame where the model was fitted on one, else an array."""
+        return TABLE.of_tensors([(found.name, found.shape, _values(found)) for found in request.inputs])
 
 
-def _array(found: Any) -> np.ndarray:
+def _values(found: Any) -> np.ndarray:
     data = get_decoded_or_raw(found)
     data = getattr(data, "root", data)
     if found.datatype == "BYTES":
-        texts = [
-            item.decode() if isinstance(item, bytes) else item
-            for item in np.asarray(data, dtype=object).ravel()
-        ]
-        return np.array(texts, dtype=object)
-    dtype = {"BOOL": "bool"}.get(found.datatype) or found.datatype.lower().replace("fp", "float")
-    # A missing number is null in JSON.
-    return np.array(data, dtype=None if dtype.startswith("float") else dtype).astype(dtype)
-
-
-register_request_codec(Table)
+        return np.asarray(data, dtype=object)
+    dtype = "bool" if found.datatype == "BOOL" else found.datatype.lower().replace("fp", "float")
+    # A missing number is null in JSON, and None cannot become a number of 32 bits at once.
+    return np.array(data, dtype="float64" if dtype.startswith("float") else dtype).astype(dtype)
 
 
 def _listen_on_sockets() -> None:
@@ -89,6 +70,8 @@ async def main() -> None:
     await MLServer(settings).start(models)
 
 
+if TABLE is not None:
+    register_request_codec(TableCodec)
 _listen_on_sockets()
 install_uvloop_event_loop()
 asyncio.run(main())
