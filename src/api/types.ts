@@ -198,14 +198,15 @@ export interface IDryRun {
 /** A kind of model server, and whether it can run here. */
 export interface IRuntime {
   name: string;
-  formats: { format: string; protocols: AnyProtocol[] }[];
-  /** Whether nothing has to be made before it can start. */
+  /** `installed`: whether nothing has to be made before it can serve that format. */
+  formats: { format: string; protocols: AnyProtocol[]; installed: boolean }[];
+  /** Whether nothing has to be made before it can start with any of them. */
   installed: boolean;
   /** About how many bytes its environment takes; null where that is not known. */
   size: number | null;
   /** Why it cannot run here; null where it can. */
   reason: string | null;
-  /** "table", or the path of the user's own YAML. */
+  /** "table", "config", or the path of the user's own YAML. */
   source: string;
 }
 
@@ -222,6 +223,8 @@ export interface IMadeEnvironment {
   packages: { [name: string]: string };
   /** Whether making it has come to its end. */
   complete: boolean;
+  /** The endpoints that run in it. */
+  used_by: string[];
 }
 
 export interface IStateEvent {

@@ -118,11 +118,20 @@ export function SelectRow({
 }
 
 /** A row that only tells. */
-export function TextOnlyRow({ label, children }: { label: string; children: React.ReactNode }): JSX.Element {
+export function TextOnlyRow({
+  label,
+  field,
+  notes = [],
+  children
+}: IRowProps & { children: React.ReactNode }): JSX.Element {
+  const own = notes.filter(note => field !== undefined && note.field === field);
   return (
     <div className="jp-KaleServe-row">
       <span className="jp-KaleServe-label">{label}</span>
-      <div className="jp-KaleServe-control">{children}</div>
+      <div className="jp-KaleServe-control">
+        {children}
+        {own.length > 0 && <Notes notes={own} />}
+      </div>
     </div>
   );
 }

@@ -4,9 +4,9 @@ import React, { useId, useState } from 'react';
 import type { AnyProtocol, IRuntime } from '../api';
 import { BUILT_IN, protocolName, runtimeName, size } from '../ui/words';
 import type { INote } from './checks';
-import { FormRow, SelectRow, TextOnlyRow } from './FormRow';
+import { FormRow, Notes, SelectRow, TextOnlyRow } from './FormRow';
 import type { IModelChoice, IServeValues } from './offer';
-import { chosenProtocol, chosenRuntime, offered, runtimeChoices, usualProtocol } from './runtimes';
+import { chosenRuntime, offered, runtimeChoices, usualProtocol } from './runtimes';
 import type { IRuntimeChoice } from './runtimes';
 
 export interface IRuntimeRowsProps {
@@ -24,10 +24,12 @@ export function RuntimeRows(props: IRuntimeRowsProps): JSX.Element {
   const id = useId();
   const [isWanted, setWanted] = useState(false);
   // What keeps the model from being served is never hidden.
-  const isOpen = isWanted || notes.some(({ field, severity }) => severity === 'error' && isOurs(field));
+  const ours = notes.filter(note => note.field === 'runtime' || note.field === 'protocol');
+  const isOpen = isWanted || ours.some(note => note.severity === 'error');
   const chosen = chosenRuntime(runtimes, values, choice.framework);
   const protocols = offered(chosen, choice.framework);
-  const protocol = chosenProtocol(values, protocols);
+  const usual = usualProtocol(values, protocols);
+  const protocol = values.protocol || usual;
   if (chosen === null) {
     return (
       <TextOnlyRow label={trans.__('Runtime')}>
@@ -52,6 +54,7 @@ export function RuntimeRows(props: IRuntimeRowsProps): JSX.Element {
             {runtimeName(chosen.name, trans)} · {protocolName(protocol, trans)}
           </span>
           <span className="jp-KaleServe-hint">{placeWords(chosen, choice, trans)}</span>
+          {!isOpen && ours.length > 0 && <Notes notes={ours} />}
         </span>
       </div>
       <div id={id} hidden={!isOpen} className="jp-KaleServe-advanced">
@@ -80,9 +83,7 @@ export function RuntimeRows(props: IRuntimeRowsProps): JSX.Element {
               notes={notes}
               isShort
               value={protocol}
-              onChange={value =>
-                set({ protocol: value === usualProtocol(values) ? '' : (value as AnyProtocol) })
-              }
+              onChange={value => set({ protocol: value === usual ? '' : (value as AnyProtocol) })}
               options={(protocols.includes(protocol) ? protocols : [protocol, ...protocols]).map(value => ({
                 value,
                 label: protocolName(value, trans)
@@ -139,14 +140,11 @@ function placeWords(runtime: IRuntime, choice: IModelChoice, trans: TranslationB
       ? trans.__('in the model’s own environment')
       : trans.__('in this notebook’s environment');
   }
-  if (!runtime.installed) {
+  const format = runtime.formats.find(found => found.format === choice.framework);
+  if (!(format ?? runtime).installed) {
     return runtime.size === null
       ? trans.__('its environment is made first')
       : trans.__('its environment is made first (about %1)', size(runtime.size));
   }
   return runtime.source === 'table' ? trans.__('its environment is here') : trans.__('your own');
-}
-
-function isOurs(field: INote['field']): boolean {
-  return field === 'runtime' || field === 'protocol';
 }

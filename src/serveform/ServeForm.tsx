@@ -203,7 +203,7 @@ function SampleRow({
 }: IPartProps & { choice: IModelChoice }): JSX.Element {
   if (choice.candidates.length === 0) {
     return (
-      <TextOnlyRow label={trans.__('Sample')}>
+      <TextOnlyRow label={trans.__('Sample')} field="sample" notes={notes}>
         {choice.sampleText ?? (
           <span className="jp-KaleServe-hint">{trans.__('none found; the form will be empty')}</span>
         )}

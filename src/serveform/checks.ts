@@ -113,7 +113,7 @@ export function isSame(field: FieldName | null, now: IServeValues, then: IServeV
 
 function noteOf(finding: IFinding): INote {
   return {
-    field: fieldOf(finding.field),
+    field: finding.code === 'NoSample' ? 'sample' : fieldOf(finding.field),
     severity: severityOf(finding.severity),
     message: finding.message,
     fix: finding.fix

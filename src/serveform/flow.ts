@@ -58,7 +58,7 @@ export class ServeFlow {
       namespace: NAMESPACE,
       model: choice.artifact,
       transformer: transformer?.id ?? null,
-      config: configOf(values, choice, offer.runtimes),
+      config: configOf(values),
       target: 'local',
       create_only: values.mode === 'new',
       session: offer.session

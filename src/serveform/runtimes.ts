@@ -4,7 +4,7 @@ import type { JSONObject } from '@lumino/coreutils';
 
 import type { AnyProtocol, IRuntime } from '../api';
 import { BUILT_IN, frameworkName, protocolName } from '../ui/words';
-import type { IModelChoice, IServeValues } from './offer';
+import type { IServeValues } from './offer';
 
 export interface IRuntimeChoice {
   runtime: IRuntime;
@@ -12,9 +12,9 @@ export interface IRuntimeChoice {
   reason: string | null;
 }
 
-/** The protocol that is taken where nobody asks for one: a transformer's whole request is v1's. */
-export function usualProtocol(values: Pick<IServeValues, 'transformer'>): AnyProtocol {
-  return values.transformer === '' ? 'v2' : 'v1';
+/** In which order protocols are taken where nobody asks for one: a transformer's whole request is v1's. */
+function usualOrder(values: Pick<IServeValues, 'transformer'>): AnyProtocol[] {
+  return values.transformer === '' ? ['v2', 'v1', 'grpc-v2', 'grpc-v1'] : ['v1', 'v2', 'grpc-v2', 'grpc-v1'];
 }
 
 /** What the runtime offers for a format; nothing where it does not serve it. */
@@ -47,34 +47,21 @@ export function chosenRuntime(
   return serving.find(runtime => runtime.name === wanted) ?? serving[0] ?? null;
 }
 
-/** The protocol that the form would serve with. */
-export function chosenProtocol(
-  values: Pick<IServeValues, 'protocol' | 'transformer'>,
+/** The protocol that is taken where nobody asks for one. */
+export function usualProtocol(
+  values: Pick<IServeValues, 'transformer'>,
   protocols: readonly AnyProtocol[]
 ): AnyProtocol {
-  const usual = usualProtocol(values);
-  if (values.protocol !== '') {
-    return values.protocol;
-  }
-  return protocols.length === 0 || protocols.includes(usual) ? usual : protocols[0];
+  const order = usualOrder(values);
+  return order.find(protocol => protocols.includes(protocol)) ?? order[0];
 }
 
 /** What of the ServeConfig the form decides: only what is not taken without asking. */
-export function configOf(
-  values: IServeValues,
-  choice: Pick<IModelChoice, 'framework'>,
-  runtimes: readonly IRuntime[]
-): JSONObject {
-  const runtime = chosenRuntime(runtimes, values, choice.framework);
-  const protocol = chosenProtocol(values, offered(runtime, choice.framework));
-  const config: JSONObject = {};
-  if (values.runtime !== '') {
-    config['runtime'] = values.runtime;
-  }
-  if (protocol !== usualProtocol(values)) {
-    config['protocol_version'] = protocol;
-  }
-  return config;
+export function configOf({ runtime, protocol }: IServeValues): JSONObject {
+  return {
+    ...(runtime === '' ? {} : { runtime }),
+    ...(protocol === '' ? {} : { protocol_version: protocol })
+  };
 }
 
 function whyNot(

@@ -53,19 +53,19 @@ function EnvironmentRow({
   commands,
   trans
 }: IPanelProps & { environment: IMadeEnvironment }): JSX.Element {
-  const { name, label, path, complete } = environment;
+  const { name, label, path, complete, used_by: users } = environment;
   const facts = [
     environment.size === null ? null : size(environment.size),
-    complete ? ago(environment.created_at, Date.now(), trans) : trans.__('not complete')
+    complete ? ago(environment.created_at, Date.now(), trans) : trans.__('not complete'),
+    users.length > 0 ? trans.__('used by %1', users.join(', ')) : trans.__('used by none')
   ];
   return (
     <li className="jp-KaleServe-item">
       <div className="jp-KaleServe-line">
-        <span className="jp-KaleServe-title" title={environment.requirements.join('\n')}>
+        <span className="jp-KaleServe-title" title={[path, ...environment.requirements].join('\n')}>
           {label}
         </span>
         <span className="jp-KaleServe-grow" />
-        <span className="jp-KaleServe-sub jp-KaleServe-number">{facts.filter(Boolean).join(' · ')}</span>
         <button
           type="button"
           className="jp-KaleServe-iconButton"
@@ -76,9 +76,7 @@ function EnvironmentRow({
           <deleteIcon.react tag="span" width="14px" height="14px" />
         </button>
       </div>
-      <p className="jp-KaleServe-sub jp-KaleServe-cut" title={path}>
-        {name}
-      </p>
+      <p className="jp-KaleServe-sub">{facts.filter(Boolean).join(' · ')}</p>
     </li>
   );
 }

@@ -112,7 +112,14 @@ export const BUILT_IN = 'kale-built-in';
 
 /** What a model server is called by its makers; a user's own by the user's name. */
 export function runtimeName(runtime: string, trans: TranslationBundle): string {
-  return runtime === BUILT_IN ? trans.__('Built-in') : (RUNTIMES[runtime] ?? runtime);
+  switch (runtime) {
+    case BUILT_IN:
+      return trans.__('Built-in');
+    case 'custom':
+      return trans.__('a command of your own');
+    default:
+      return RUNTIMES[runtime] ?? runtime;
+  }
 }
 
 const RUNTIMES: { [key: string]: string } = {

@@ -5,7 +5,10 @@ import { artifact, service } from '../../__tests__/fixtures';
 import type { IFinding, IRuntime } from '../../api';
 import { Harness, serve, stages, stageStates } from './harness';
 
-function runtime(name: string, formats: IRuntime['formats'], change: Partial<IRuntime> = {}): IRuntime {
+type Served = Pick<IRuntime['formats'][number], 'format' | 'protocols'>;
+
+function runtime(name: string, served: Served[], change: Partial<IRuntime> = {}): IRuntime {
+  const formats = served.map(one => ({ ...one, installed: change.installed ?? true }));
   return { name, formats, installed: true, size: null, reason: null, source: 'table', ...change };
 }
 
@@ -83,7 +86,8 @@ describe('the choice of a runtime', () => {
     await waitFor(() => expect(lastConfig()).toEqual({ runtime: 'kserve-mlserver' }));
     expect(screen.getByText('MLServer · v2')).toBeVisible();
     await userEvent.click(screen.getByRole('radio', { name: 'my-server' }));
-    await waitFor(() => expect(lastConfig()).toEqual({ runtime: 'my-server', protocol_version: 'v1' }));
+    await waitFor(() => expect(lastConfig()).toEqual({ runtime: 'my-server' }));
+    expect(screen.getByText('my-server · v1')).toBeVisible();
     await userEvent.click(screen.getByRole('radio', { name: 'Built-in' }));
     fireEvent.change(screen.getByRole('combobox', { name: 'Protocol' }), { target: { value: 'grpc-v2' } });
     await waitFor(() => expect(lastConfig()).toEqual({ protocol_version: 'grpc-v2' }));

@@ -20,7 +20,8 @@ const MLSERVER: IMadeEnvironment = {
   created_at: Date.now(),
   requirements: ['mlserver==1.7.1'],
   packages: {},
-  complete: true
+  complete: true,
+  used_by: []
 };
 
 describe('the environments', () => {
@@ -55,7 +56,7 @@ describe('the environments', () => {
   it('says what each is for and how large, and asks before it is removed', async () => {
     render(<EnvironmentsSection {...props} />);
     expect(await screen.findByText('kserve-mlserver · sklearn')).toBeVisible();
-    expect(screen.getByText('712 MB · just now')).toBeVisible();
+    expect(screen.getByText('712 MB · just now · used by none')).toBeVisible();
     await userEvent.click(
       screen.getByRole('button', { name: 'Remove the environment kserve-mlserver · sklearn' })
     );
@@ -64,10 +65,17 @@ describe('the environments', () => {
     ]);
   });
 
+  it('says what runs in it', async () => {
+    const used = { ...MLSERVER, used_by: ['tumour', 'iris'] };
+    server.answer('GET api/environments', { body: { items: [used] } });
+    render(<EnvironmentsSection {...props} />);
+    expect(await screen.findByText(/used by tumour, iris$/)).toBeVisible();
+  });
+
   it('says of one that died half-way that it is not complete', async () => {
     server.answer('GET api/environments', { body: { items: [{ ...MLSERVER, complete: false }] } });
     render(<EnvironmentsSection {...props} />);
-    expect(await screen.findByText('712 MB · not complete')).toBeVisible();
+    expect(await screen.findByText('712 MB · not complete · used by none')).toBeVisible();
   });
 
   it('is gone from the list once it is removed, and stays with the reason while it is used', async () => {
