@@ -557,6 +557,9 @@ _TESTS: tuple[Test, ...] = (
 )
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
+
+
 def _is_text(head: bytes) -> bool:
     try:
         text = head[: _HEAD - 4].decode("utf-8")
@@ -564,7 +567,7 @@ def _is_text(head: bytes) -> bool:
         if error.start < len(head) - 8:
             return False
         text = head[: error.start].decode("utf-8")
-    return "\0" not in text
+    return not _CONTROL.search(text)
 
 
 def _unsupported(path: Path, what: str, hint: str = "") -> UnsupportedModel:
