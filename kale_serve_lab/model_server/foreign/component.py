@@ -75,7 +75,7 @@ class Foreign:
         self._launch = launch = adapter(self._runtime.adapter).prepare(self._given(work))
         log.info("%s: starts %s %s", self._spec.service, self._runtime.name, launch.version or "")
         try:
-            self._child = Child(launch.argv, launch.env, work)
+            self._child = Child(launch.argv, dict(self._runtime.env) | dict(launch.env), work)
         except OSError as error:
             raise ModelLoadFailed(
                 f"{self._spec.service}: {self._runtime.name} cannot be started: {error.strerror or error} "
@@ -86,7 +86,7 @@ class Foreign:
         self._wait_until_ready(self._child)
         self._child.watch(self._on_end)
         self._forwarder = Forwarder(
-            launch.http,
+            self._address,
             service=self._spec.service,
             server=self._runtime.name,
             max_body_bytes=self._spec.max_body_bytes,
@@ -186,8 +186,10 @@ class Foreign:
         wait = _FIRST_LOOK_SECONDS
         while not child.ended(wait):
             wait = min(wait * 1.5, _LOOK_SECONDS)
-            if _is_ready(self._launch):
-                return
+            for address in (self._launch.http, self._launch.instead):
+                if address is not None and _is_ready(self._launch, address):
+                    self._address = address
+                    return
         raise ModelLoadFailed(
             f"{self._spec.service}: {self._runtime.name} {child.how_it_ended()} before its model was ready.",
             subject=self._spec.service,
@@ -246,11 +248,12 @@ def _with_id(body: bytes | bytearray | memoryview, headers: dict[str, str]) -> b
     return named + bytes(memoryview(body)[length:])
 
 
-def _is_ready(launch: Launch) -> bool:
-    connection = _Connection(launch.http)
+def _is_ready(launch: Launch, address: Address) -> bool:
+    connection = _Connection(address)
     try:
         connection.request("GET", launch.ready_path, headers=dict(launch.headers()))
-        return connection.getresponse().status == 200
+        status = connection.getresponse().status
+        return status < 500 if launch.any_answer else status == 200
     except (OSError, HTTPException):
         return False
     finally:

@@ -36,7 +36,9 @@ class Launch:
     `grpc` is "unix:/path", "127.0.0.1:port" or None, and speaks `grpc_protocol`. `ready_path` answers 200 once the **model** is ready. `paths` says
     which of v1 and v2 the server speaks and where it takes predictions, under its own name for the model. `needs_id`: a v2
     request without an id gets one. `headers` gives what each of our requests carries beside its own, for a server that makes up
-    a secret as it starts: it is called until the server is ready. `version`: what the server's own version is, for the log.
+    a secret as it starts: it is called until the server is ready. `instead` is a Unix socket that the server may choose to
+    listen on in place of `http`. `any_answer`: nothing is known of the server, and each answer that is no 5xx says that it is
+    ready, as a connection does in a cluster. `version`: what the server's own version is, for the log.
     """
 
     argv: Sequence[str]
@@ -48,4 +50,6 @@ class Launch:
     grpc_protocol: str = "grpc-v2"
     needs_id: bool = False
     headers: Callable[[], Mapping[str, str]] = dict
+    instead: Path | None = None
+    any_answer: bool = False
     version: str | None = None
