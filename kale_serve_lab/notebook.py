@@ -114,9 +114,10 @@ def _described(  # noqa: PLR0917
         sample = {"variable": best.variable, "rows": rows, "text": _sample_text(best, rows, shape)}
     elif problem is None:
         count, _ = features.expected(model)
-        summary = (
-            f"{class_name}, fitted on {count} features" if count is not None else f"{class_name}, fitted"
-        )
+        if count is not None:
+            summary = f"{class_name}, fitted on {count} features"
+        elif framework == "sklearn":
+            summary = f"{class_name}, fitted"
     versions = _versions(client, name)
     return {
         "variable": variable,

@@ -48,10 +48,14 @@ def serve(  # noqa: PLR0917 (Kale's signature)
     A model or transformer is an id, `"name:version"`, `"name"` (its newest version), an artifact object (submitted first
     where it was not yet), or a fitted model. The name of a service that is there makes its next revision, unless
     `create_only`. With `wait` progress is shown and the call returns when predictions are answered, after at most
-    `timeout_seconds`.
+    `timeout_seconds`. What preflight remarks is shown too, and stays in `.findings`.
+
+    The model's own interpreter serves it over v1 and v2. `ServeConfig(runtime="kserve-mlserver")` takes another model server (or
+    one of your own, by the name in its YAML), for which an environment is made first where there is none;
+    `ServeConfig(protocol_version="grpc-v2")` asks for one protocol ("v1", "v2", "grpc-v1", "grpc-v2"). Both are `None` by default.
 
     Raises what the submission raises, `InvalidConfig`, `InvalidName`, `ArtifactNotFound`, `PreflightFailed`, `NameTaken`, and
-    with `wait` the cause of a failed start (`ModelLoadFailed`, `LoadTimeout`, `PredictFailed`) as soon as it fails, with the
+    with `wait` the cause of a failed start (`EnvironmentFailed`, `ModelLoadFailed`, `LoadTimeout`, `PredictFailed`) as soon as it fails, with the
     tail of the log in `details["log_tail"]`, and `Timeout`.
     """
     if propagate_configurations:
@@ -68,7 +72,7 @@ def serve(  # noqa: PLR0917 (Kale's signature)
             hint="serve(model.id), with the id that submit_artifact() has set.",
         )
     progress = _Progress() if wait else None
-    given = Model(model=model_id) if savers.framework_of(model_id) is not None else model_id
+    given = Model(model=model_id) if savers.is_model(model_id) else model_id
     model = _reference(given, Model, progress)
     body = {
         "name": name,
@@ -83,6 +87,7 @@ def serve(  # noqa: PLR0917 (Kale's signature)
     }
     service = InferenceService(Client().request("POST", "/api/services", body))
     if progress is not None:
+        progress.remarks(service.findings)
         service._wait(timeout_seconds, progress)  # noqa: SLF001
     return service
 
@@ -108,6 +113,7 @@ class InferenceService:
 
     def __init__(self, service: dict[str, Any]) -> None:
         self._service = service
+        self._findings: tuple[dict[str, Any], ...] = tuple(service.get("findings") or ())
         self._client = Client()
         self._wanted = int(service.get("revision") or 0)
         self._endpoint: Endpoint | None = None
@@ -136,6 +142,21 @@ class InferenceService:
     def url(self) -> str:
         """Where programs reach it, with the bearer token of the file `token` in the data directory."""
         return str(self._service["url"])
+
+    @property
+    def runtime(self) -> str:
+        """The kind of model server: "kale-built-in", "kserve-mlserver" …"""
+        return str(self._service["runtime"])
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """What it answers: "v1", "v2", "grpc-v1", "grpc-v2"."""
+        return tuple(self._service["protocols"])
+
+    @property
+    def findings(self) -> tuple[dict[str, Any], ...]:
+        """What preflight remarked when this was served: `{"code", "severity", "field", "message", "fix"}`. Empty for one found again."""
+        return self._findings
 
     @property
     def status(self) -> ServiceStatus:
@@ -191,7 +212,7 @@ class InferenceService:
         return f"InferenceService({service['name']!r}, revision {service['revision']}: {service['state']})"
 
     def _repr_html_(self) -> str:
-        return _html(self._service)
+        return _html(self._service, self._findings)
 
     def _logs_path(self, component: str | None, tail: int, revision: int | None, *, follow: bool) -> str:
         asked = {"component": component, "revision": revision, "tail": tail, "follow": 1 if follow else None}
@@ -265,6 +286,7 @@ class _Progress:
         self._display: Any = None
         self._said: set[str] = set()
         self._submitted: list[dict[str, Any]] = []
+        self._remarks: tuple[dict[str, Any], ...] = ()
         self._notebook = "ipykernel" in sys.modules and _in_kernel()
 
     def submitted(self, seconds: Mapping[str, float]) -> None:
@@ -274,14 +296,26 @@ class _Progress:
             for stage, took in seconds.items()
         ]
 
+    def remarks(self, findings: tuple[dict[str, Any], ...]) -> None:
+        """What preflight has to say of what is being served."""
+        self._remarks = findings
+        if not self._notebook:
+            for finding in findings:
+                self._line(f"! {_remark(finding)}")
+
     def show(self, service: dict[str, Any]) -> None:
         """The service as it is now."""
-        own = {stage["name"]: stage for stage in self._submitted}
-        stages = [own.get(stage["name"], stage) for stage in service["stages"]]
+        stages = _with_submitted(service["stages"], self._submitted)
         if self._notebook:
-            self._update(_html({**service, "stages": stages}))
+            self._update(_html({**service, "stages": stages}, self._remarks))
             return
         for stage in stages:
+            if stage["name"] == "environment" and stage["state"] == "running" and stage.get("message"):
+                # Minutes may pass here: its lines say that something goes on.
+                line = f"{service['name']}: environment: {_shortened(stage['message'])}"
+                if line not in self._said:
+                    self._said.add(line)
+                    self._line(line)
             if stage["state"] in ("done", "failed") and stage["name"] not in self._said:
                 self._said.add(stage["name"])
                 self._line(f"{service['name']}: {_stage_text(stage)}")
@@ -309,6 +343,12 @@ class _Progress:
             self._display = shown.display(shown.HTML(content), display_id=True)
         else:
             self._display.update(shown.HTML(content))
+
+
+def _with_submitted(stages: list[dict[str, Any]], submitted: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A service's stages with those of its submission, whose times only the submitting process knows."""
+    names = {stage["name"] for stage in submitted}
+    return [*submitted, *(stage for stage in stages if stage["name"] not in names)]
 
 
 def _in_kernel() -> bool:
@@ -363,11 +403,21 @@ def _stage_text(stage: dict[str, Any]) -> str:
     )
 
 
+def _remark(finding: Mapping[str, Any]) -> str:
+    return " ".join(filter(None, [finding["message"], finding.get("fix")]))
+
+
+def _shortened(line: str) -> str:
+    return line if len(line) <= _LONGEST_LINE else line[: _LONGEST_LINE - 1] + "…"
+
+
+# An installer's line may name all that it installs.
+_LONGEST_LINE = 120
 _MARKS = {"done": "✓", "failed": "✗", "running": "…", "waiting": "·"}
 _COLOURS = {"Ready": "--jp-success-color1", "Failed": "--jp-error-color1"}
 
 
-def _html(service: dict[str, Any]) -> str:
+def _html(service: dict[str, Any], findings: tuple[dict[str, Any], ...]) -> str:
     """Everything in it is text that others have written: escaped, all of it."""
 
     def text(value: Any) -> str:
@@ -388,9 +438,25 @@ def _html(service: dict[str, Any]) -> str:
     tail = (error or {}).get("details", {}).get("log_tail") or []
     cause = f"<pre style='margin:4px 0 0'>{text(chr(10).join(map(str, tail)))}</pre>" if tail else ""
     step = f"<div>{text(service['next_step'])}</div>" if service.get("next_step") else ""
+    making = next(
+        (
+            stage
+            for stage in service["stages"]
+            if stage["name"] == "environment" and stage["state"] == "running" and stage.get("message")
+        ),
+        None,
+    )
+    going_on = (
+        f"<div style='color:var(--jp-ui-font-color2)' title='{text(making['message'])}'>{text(_shortened(making['message']))}</div>"
+        if making
+        else ""
+    )
+    remarks = "".join(f"<div>! {text(_remark(finding))}</div>" for finding in findings)
+    server = f"{service['runtime']} · {', '.join(service['protocols'])}"
     return (
         "<div style='font-variant-numeric:tabular-nums'>"
         f"<div><b>{text(service['name'])}</b> &nbsp;"
         f"<span style='color:var({colour})'>{text(service['state'])}</span> &nbsp;{text(service['sentence'])}</div>"
-        f"{step}<div style='color:var(--jp-ui-font-color2)'>{stages}</div>{cause}</div>"
+        f"{step}<div style='color:var(--jp-ui-font-color2)'>{text(server)}</div>"
+        f"<div style='color:var(--jp-ui-font-color2)'>{stages}</div>{going_on}{remarks}{cause}</div>"
     )

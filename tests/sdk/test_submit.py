@@ -135,12 +135,102 @@ def test_a_subclassing_transformer_is_found_by_reading(home, tmp_path):
 def test_files_of_a_model_are_taken_by_their_uri(home, tmp_path):
     import joblib
 
-    joblib.dump(fitted(), tmp_path / "model.joblib")
+    path = tmp_path / "clf.pkl"
+    joblib.dump(fitted(), path)
     signature = Signature(["batch_size", 2], ["batch_size"], "float64", "int64")
-    model = Model(
-        name="files", artifact_uri=(tmp_path / "model.joblib").as_uri(), signature=signature
-    ).submit_artifact()
+    model = Model(name="files", artifact_uri=path.as_uri(), signature=signature).submit_artifact()
     assert model.artifact["framework"] == "sklearn"
     assert model.artifact["executable"]
+    assert model.artifact["class_name"] == "LogisticRegression"
+    assert model.artifact["properties"]["original_name"] == "clf.pkl"
+    assert model.artifact["properties"]["checked"] == "loaded"
+    assert list(model.seconds) == ["package", "check", "store"]
+    # A path does as well, and it is the same artifact.
+    assert Model(path, name="files", signature=signature).submit_artifact().id == model.id
+    (stored,) = (home / "data" / "store" / "trees").rglob("model.joblib")
+    assert stored.read_bytes() == path.read_bytes()
+    lying = tmp_path / "clf.onnx"
+    path.rename(lying)
+    with pytest.raises(UnsupportedModel, match="clf.onnx is a pickle, not an ONNX model"):
+        Model(lying, name="lying").submit_artifact()
     with pytest.raises(InvalidRequest, match="nothing at"):
         Model(name="files", artifact_uri=str(tmp_path / "gone")).submit_artifact()
+    with pytest.raises(UnsupportedModel, match="is an HTML page"):
+        page = tmp_path / "model.pkl"
+        page.write_text("<!doctype html><html></html>")
+        Model(page).submit_artifact()
+    assert staged(home) == []
+
+
+def test_files_that_do_not_load_or_predict_are_refused(home, tmp_path):
+    path = tmp_path / "model.joblib"
+    path.write_bytes(
+        b"\x80\x04\x95\x20\x00\x00\x00\x00\x00\x00\x00\x8c\x10sklearn.ensemble\x94\x8c\x04Gone\x94\x93."
+    )
+    with pytest.raises(SaveFailed, match="cannot be loaded back"):
+        Model(path, name="gone").submit_artifact()
+    import joblib
+
+    joblib.dump(fitted(), path)
+    with pytest.raises(SaveFailed, match="cannot predict its sample"):
+        Model(path, name="narrow", signature=np.zeros((3, 1))).submit_artifact()
+    assert Client().request("GET", "/api/artifacts")["items"] == []
+    assert staged(home) == []
+
+
+def total(rows):
+    return np.asarray(rows).sum(axis=1)
+
+
+def test_functions_and_any_object_with_predict_are_models(home):
+    function = Model(total, signature=FRAME).submit_artifact()
+    assert function.artifact["framework"] == "python"
+    assert (function.name, function.artifact["class_name"]) == ("total", "total")
+    assert function.artifact["executable"]
+    assert [spec.name for spec in function.signature.outputs] == ["predict"]
+    assert function.artifact["properties"]["checked"] == "loaded, and 5 rows predicted as before"
+    assert Model(total, signature=FRAME).submit_artifact().id == function.id
+
+    class Scorer:
+        def predict(self, rows):
+            return total(rows)
+
+    made = Model(Scorer(), signature=FRAME).submit_artifact()
+    assert made.artifact["environment"]["packages"]["numpy"]
+    assert made.artifact["environment"]["packages"]["cloudpickle"]
+
+
+def test_a_class_that_a_cell_has_deleted_since_goes_along(home):
+    scope = {"__name__": "__main__", "LogisticRegression": LogisticRegression}
+    exec(
+        "class Late(LogisticRegression):\n    def predict(self, X):\n        return super().predict(X)\n",
+        scope,
+    )
+    model = scope.pop("Late")().fit(FRAME, TARGET)
+    made = Model(model, name="late", signature=FRAME).submit_artifact()
+    assert made.artifact["class_name"] == "Late"
+    assert made.artifact["environment"]["packages"]["cloudpickle"]
+
+
+def test_what_only_the_notebook_has_is_found_missing(home, monkeypatch):
+    """A library that was changed in place answers otherwise where it was not."""
+    model = fitted()
+    monkeypatch.setattr(LogisticRegression, "predict", lambda self, X: np.full(len(X), 7))
+    with pytest.raises(SaveFailed, match=r"predict, row 0: 7 became [01]"):
+        Model(model, name="changed", signature=FRAME).submit_artifact()
+    assert Client().request("GET", "/api/artifacts")["items"] == []
+
+
+def test_a_format_is_one_that_the_framework_has(home):
+    with pytest.raises(UnsupportedModel, match="cannot be saved as 'onnx'") as raised:
+        Model(fitted(), format="onnx").submit_artifact()
+    assert "joblib, skops" in raised.value.hint
+    with pytest.raises(UnsupportedModel, match="needs the package skops"):
+        Model(fitted(), format="skops").submit_artifact()
+    with pytest.raises(UnsupportedModel, match="needs the package sklearn2pmml"):
+        Model(fitted(), model_type="pmml").submit_artifact()
+    with pytest.raises(UnsupportedModel, match="is no MLflow model directory|is no mlflow model"):
+        Model(fitted(), model_type="mlflow").submit_artifact()
+    with pytest.raises(InvalidRequest, match="given once"):
+        Model("a.pkl", artifact_uri="b.pkl").submit_artifact()
+    assert staged(home) == []

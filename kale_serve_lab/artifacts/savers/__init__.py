@@ -92,6 +92,11 @@ def framework_of(obj: Any) -> str | None:
     return "python" if saver("python").matches(obj) else None
 
 
+def is_model(obj: Any) -> bool:
+    """Whether what was given by its user can be one: functions too, of which a notebook has many that are none."""
+    return type(obj) is types.FunctionType or framework_of(obj) is not None
+
+
 def saver(framework: str) -> Saver:
     """The format's saver. Raises `UnsupportedModel` for one that there is none for."""
     if framework not in FRAMEWORKS:
@@ -108,9 +113,7 @@ def methods(obj: Any, framework: str | None = None) -> Mapping[str, Callable[[An
 
     So its answers are what the served model's are compared with.
     """
-    framework = framework or framework_of(obj)
-    if framework is None and type(obj) is types.FunctionType:
-        framework = "python"
+    framework = framework or framework_of(obj) or ("python" if is_model(obj) else None)
     own = None if framework is None else getattr(saver(framework), "methods", None)
     if own is not None:
         return cast("Mapping[str, Callable[[Any], Any]]", own(obj))
