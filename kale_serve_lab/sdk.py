@@ -145,7 +145,7 @@ class InferenceService:
 
     @property
     def runtime(self) -> str:
-        """The kind of model server: "kale-built-in", "kserve-mlserver" …"""
+        """The kind of model server, such as "kserve-mlserver"; "kale-built-in" is ours."""
         return str(self._service["runtime"])
 
     @property

@@ -79,8 +79,15 @@ def test_a_service_is_served_updated_looked_at_and_deleted(home, capsys):
     assert isvc.status.ready
     assert str(isvc.status).startswith("Ready: ")
     assert list(isvc.endpoint.predict(ROWS)) == list(model.predict(ROWS))
-    assert "package done in" in capsys.readouterr().err
-    assert "Ready" in isvc._repr_html_()
+    told = capsys.readouterr().err
+    assert "package done in" in told
+    assert "check done in" in told
+    shown = isvc._repr_html_()
+    assert "Ready" in shown
+    assert "kale-built-in · " in shown
+    assert isvc.runtime == "kale-built-in"
+    assert {"v1", "v2"} <= set(isvc.protocols)
+    assert isvc.findings == ()
     again = serve("rows:1.0.0", name="rows")
     assert again.revision == 2
     assert isinstance(again.logs(), str)
@@ -112,6 +119,65 @@ def test_a_failed_load_stops_the_wait_with_its_cause_and_the_log(home, tmp_path,
     assert raised.value.details["log_tail"]
     if sys.version_info >= (3, 11):
         assert "The end of the log" in raised.value.__notes__[0]
+
+
+def test_what_preflight_remarks_is_shown_one_line_each(home, capsys):
+    model = Model(LogisticRegression().fit(ROWS, [0, 1] * 10), name="remarked")
+    isvc = serve(model, serve_config=kale_serve_lab.ServeConfig(min_replicas=2, env={"A": "<b>"}))
+    remarks = [line for line in capsys.readouterr().err.splitlines() if line.startswith("! ")]
+    assert [finding["code"] for finding in isvc.findings] == ["NoSample", "IgnoredHere"]
+    assert remarks == [f"! {finding['message']} {finding['fix'] or ''}".strip() for finding in isvc.findings]
+    for finding in isvc.findings:
+        assert finding["message"] in isvc._repr_html_()
+    assert kale_serve_lab.InferenceService.get("remarked").findings == ()
+
+
+SERVER_OF_MY_OWN = """
+import json, os, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def answer(self, body):
+        text = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def do_GET(self):
+        self.answer({"name": "mine", "ready": True})
+
+    def do_POST(self):
+        rows = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["instances"]
+        self.answer({"predictions": [len(row) for row in rows]})
+
+HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+RUNTIME_OF_MY_OWN = """
+apiVersion: serving.kserve.io/v1alpha1
+kind: ServingRuntime
+metadata: {{name: my-server}}
+spec:
+  supportedModelFormats: [{{name: sklearn, version: "1", autoSelect: false}}]
+  protocolVersions: [v1]
+  containers: [{{name: kserve-container, command: [{python!r}, {script!r}]}}]
+"""
+
+
+def test_a_runtime_of_ones_own_is_asked_for_by_its_name(home, tmp_path, capsys):
+    script = tmp_path / "server.py"
+    script.write_text(SERVER_OF_MY_OWN)
+    runtimes = home / "data" / "runtimes"
+    runtimes.mkdir(parents=True)
+    (runtimes / "mine.yaml").write_text(RUNTIME_OF_MY_OWN.format(python=sys.executable, script=str(script)))
+    model = Model(LogisticRegression().fit(ROWS, [0, 1] * 10), name="mine", signature=ROWS)
+    isvc = serve(model, serve_config=kale_serve_lab.ServeConfig(runtime="my-server"))
+    assert (isvc.runtime, isvc.protocols) == ("my-server", ("v1",))
+    assert list(isvc.endpoint.predict(ROWS[:2])) == [3, 3]
+    assert "my-server · v1" in isvc._repr_html_()
 
 
 def test_what_cannot_be_meant_is_refused_before_anything_starts(home):
