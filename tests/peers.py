@@ -29,6 +29,7 @@ PEERS: dict[str, tuple[str, ...]] = {
     "onnx": (*KERNEL, "onnx", "onnxruntime", "skl2onnx", "scikit-learn"),
     # sklearn2pmml refuses a scikit-learn that is newer than itself.
     "pmml": (*KERNEL, "scikit-learn==1.9.0", "pandas", "sklearn2pmml", "jpmml-evaluator[jpype]"),
+    "skops": (*KERNEL, "scikit-learn", "skops", "pandas"),
     "mlflow": (*KERNEL, "mlflow>=3,<4", "scikit-learn"),
     "kserve": ("kserve==0.21.0", "numpy"),
     # Its workers die on start with a newer uvloop.
