@@ -10,6 +10,7 @@ import select
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,6 +22,9 @@ from kale_serve_lab.artifacts import dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# For `peers`: pytest's importlib mode leaves sys.path alone.
+sys.path.append(str(Path(__file__).parent))
 
 # Only a conftest at the top may name plugins: the fixtures of tests/jupyter.
 pytest_plugins = ["pytest_jupyter.jupyter_server"]

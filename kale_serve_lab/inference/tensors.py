@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MAX_RANK: Final = 32
 # With a dimension of 0 the data says nothing about the others; they may still be used to allocate.
-MAX_EMPTY_DIMENSION: Final = 65_536
+MAX_EMPTY_SIZE: Final = 1 << 24
 # BYTES has no missing value; ours are marked beside the data, so that a text column keeps its gaps.
 MISSING: Final = "missing"
 
@@ -254,7 +254,7 @@ def checked_shape(name: str, shape: Any) -> tuple[int, ...]:
         raise InvalidInput(f"{name}: a shape is a list of at most {MAX_RANK} sizes.", subject=name)
     if any(type(size) is not int or size < 0 or size >= 2**63 for size in shape):
         raise InvalidInput(f"{name}: {_short(shape)} is not a shape.", subject=name)
-    if 0 in shape and max(shape) > MAX_EMPTY_DIMENSION:
+    if 0 in shape and math.prod(size for size in shape if size) > MAX_EMPTY_SIZE:
         raise InvalidInput(
             f"{name}: {_short(shape)} holds nothing; its other sizes cannot be meant.", subject=name
         )
