@@ -189,7 +189,7 @@ def test_kill_9_of_our_process_leaves_no_child_even_without_a_daemon(backend_run
             shim, child = driver.pid(KEY), int((home / "child").read_text())
         # No daemon is there now.
         os.kill(shim, signal.SIGKILL)
-        os.waitpid(shim, 0)
+        os.waitpid(shim, 0)  # noqa: ASYNC222 (it was killed)
         await until_dead(child)
         async with backend_running() as driver:
             await driver.until(KEY, lambda s: s.state == "Ready")
