@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import importlib.util
 import os
 import secrets
 import select
@@ -23,8 +24,10 @@ from kale_serve_lab.artifacts import dataset
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# For `peers`: pytest's importlib mode leaves sys.path alone.
-sys.path.append(str(Path(__file__).parent))
+# `import peers` in any test: pytest's importlib mode leaves sys.path alone, on which the folders' conftests would shadow each other.
+_spec = importlib.util.spec_from_file_location("peers", Path(__file__).parent / "peers.py")
+sys.modules["peers"] = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(sys.modules["peers"])
 
 # Only a conftest at the top may name plugins: the fixtures of tests/jupyter.
 pytest_plugins = ["pytest_jupyter.jupyter_server"]
