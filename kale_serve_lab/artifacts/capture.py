@@ -85,12 +85,13 @@ def head(data: Any) -> Any:
 def from_model(model: Any) -> Signature | None:
     """What the model itself knows of its input: no sample, no ranges; None where it knows nothing."""
     count, names = features.expected(model)
-    if count is None or count > MOST_COLUMNS:
-        return (
-            None
-            if count is None
-            else Signature(layout="tensor", inputs=[TensorSpec("input-0", "FP64", (-1, count))])
-        )
+    return None if count is None else from_columns(count, names)
+
+
+def from_columns(count: int, names: Sequence[str] | None) -> Signature:
+    """A table of this many numbers, of which no more is known."""
+    if count > MOST_COLUMNS:
+        return Signature(layout="tensor", inputs=[TensorSpec("input-0", "FP64", (-1, count))])
     columns = names or [f"x{index}" for index in range(count)]
     return Signature(
         layout="columns", named=names is not None, inputs=[TensorSpec(name, "FP64") for name in columns]

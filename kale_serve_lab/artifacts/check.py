@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,22 @@ _SHOWN = 60
 _TOLERANCE = 1e-5
 _TOLERANCE_FP16 = 1e-2
 
+_NOT_ALONE = "It must not depend on what only this notebook has: open files, changed modules, variables."
+
 Methods = Mapping[str, Callable[[Any], Any]]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """`said` is for people: "loaded, and 5 rows predicted as before". The rest is what the loaded model knows of itself.
+
+    `declared`: its own signature (ONNX, TensorFlow). `expects`: how many columns it takes, and their names.
+    """
+
+    said: str
+    class_name: str | None = None
+    declared: Signature | None = None
+    expects: tuple[int, list[str] | None] | None = None
 
 
 class Check:
@@ -80,8 +96,8 @@ class Check:
         class_name: str | None,
         signature: Signature | None,
         methods: Methods | None = None,
-    ) -> str:
-        """What was found, for people: "loaded, and 5 rows predicted as before". Raises `SaveFailed`.
+    ) -> Checked:
+        """Raises `SaveFailed`.
 
         `methods` are those of the object itself; without them (files that somebody gave) the sample is only predicted.
         """
@@ -96,33 +112,45 @@ class Check:
             "seconds": seconds + 5,
         }
         answer, own = self._ask(asked, seconds, signature, methods)
-        rows = len(signature.input_example or ()) if signature is not None else 0
         if "error" in answer:
-            return self._not_loaded(name, from_json(answer), own=methods is not None)
+            return Checked(self._not_loaded(name, from_json(answer), own=methods is not None))
+        declared, expects = answer["declared"], answer["expects"]
+        return Checked(
+            self._compared(name, answer, own, signature, methods),
+            answer["class_name"],
+            None if declared is None else Signature.from_json(declared),
+            None if expects is None else (expects[0], expects[1]),
+        )
+
+    def _compared(
+        self,
+        name: str,
+        answer: Mapping[str, Any],
+        own: dict[str, list[Any]] | None,
+        signature: Signature | None,
+        methods: Methods | None,
+    ) -> str:
+        rows = len(signature.input_example or ()) if signature is not None else 0
         if "predict" in answer:
             if methods is not None and own is None:
                 return "loaded; the sample's rows as they are sent cannot be predicted by the model itself"
+            where = "in a fresh process: " if methods else ": "
             raise self._failed(
                 name,
-                f"is loaded back, but cannot predict its sample {'in a fresh process' if methods else ''}".rstrip()
-                + f": {answer['predict']}",
-                "It must not depend on what only this notebook has: open files, changed modules, variables."
-                if methods
-                else "Give a signature with rows that the model takes.",
+                f"is loaded back, but cannot predict its sample{' ' if methods else ''}{where}{answer['predict']}",
+                _NOT_ALONE if methods else "Give a signature with rows that the model takes.",
             )
         if methods is None or own is None:
             return f"loaded, and {rows} rows predicted" if answer["outputs"] else "loaded"
         rough = {spec.name for spec in signature.outputs if spec.dtype == "FP16"} if signature else set()
         difference = _difference(own, answer["outputs"], rough)
-        if difference is not None and own == _own(methods, signature, self._framework):
-            raise self._failed(
-                name,
-                f"is loaded back, but answers otherwise than before: {difference}",
-                "It must not depend on what only this notebook has: open files, changed modules, variables.",
-            )
-        if difference is not None:
+        if difference is None:
+            return f"loaded, and {rows} rows predicted as before" if own else "loaded"
+        if own != _own(methods, signature, self._framework):
             return f"loaded, and {rows} rows predicted; the model answers differently each time"
-        return f"loaded, and {rows} rows predicted as before" if own else "loaded"
+        raise self._failed(
+            name, f"is loaded back, but answers otherwise than before: {difference}", _NOT_ALONE
+        )
 
     def _ask(
         self, asked: dict[str, Any], seconds: float, signature: Signature | None, methods: Methods | None

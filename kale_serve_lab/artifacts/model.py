@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from kale_serve_lab.artifacts import capture, contents, discovery, features, files, savers, source
-from kale_serve_lab.artifacts.check import Check
+from kale_serve_lab.artifacts.check import Check, Checked
 from kale_serve_lab.artifacts.environment import environment
 from kale_serve_lab.artifacts.savers import mlflow, python
 from kale_serve_lab.artifacts.submission import Submission, kebab, recorded_as, staging, write_about
@@ -125,9 +125,10 @@ class Model:
                 )
             )
             packaged = time.perf_counter()
-            submission.body["properties"]["checked"] = checking.run(
+            found = checking.run(
                 folder, self._said(class_name), class_name, signature, savers.methods(model, framework)
             )
+            submission.body["properties"]["checked"] = found.said
             checked = time.perf_counter()
             submission.seconds |= {"package": packaged - began, "check": checked - packaged}
             recorded = submission.send(folder)
@@ -222,17 +223,18 @@ class Model:
                 here["packages"] |= mlflow.packages_of(folder)
             packaged = time.perf_counter()
             checked = checking.run(folder, name, class_name, signature)
+            signature = signature or _read_from(checked)
             submission = Submission(
                 self._body(
                     name=name,
                     framework=found.framework,
-                    class_name=class_name,
+                    class_name=class_name or checked.class_name,
                     signature=None if signature is None else signature.to_json(),
                     environment=here,
                     executable=found.executable,
                     properties={
                         "format": found.form,
-                        "checked": checked,
+                        "checked": checked.said,
                         **({"original_name": found.original_name} if found.original_name else {}),
                     },
                     inputs=[],
@@ -315,6 +317,13 @@ def default_name(model: Any) -> str:
     steps = getattr(model, "steps", None) if type(model).__name__ == "Pipeline" else None
     named = steps[-1][1] if steps else model
     return kebab(getattr(named, "__name__", None) or type(named).__name__)
+
+
+def _read_from(checked: Checked) -> Signature | None:
+    """What the loaded model itself says of its input."""
+    if checked.declared is not None or checked.expects is None:
+        return checked.declared
+    return capture.from_columns(*checked.expects)
 
 
 def _path_of(uri: str) -> Path:

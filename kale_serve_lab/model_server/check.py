@@ -1,7 +1,8 @@
 """`python -m kale_serve_lab.model_server.check`: loads what was saved as a server would, and predicts its sample.
 
 The framework to be imported meanwhile is the first argument; the spec is JSON on stdin, until EOF; one JSON line on stdout:
-`{"outputs": {name: nested list}, "model": {...}}`, or `{"error": {...}}`. Whatever the model prints goes to stderr.
+`{"outputs": {name: nested list}, "class_name", "declared", "expects"}`, or `{"error": {...}}`. Whatever the model prints
+goes to stderr.
 """
 
 from __future__ import annotations
@@ -62,17 +63,44 @@ def main() -> None:
 def _answer(spec: LaunchSpec) -> dict[str, Any]:
     model, _ = loaders.load(spec)
     methods = {name: getattr(model, name) for name in _COMPARED if callable(getattr(model, name, None))}
+    known: dict[str, Any] = {"class_name": type(model).__name__, "declared": None, "expects": None}
+    with contextlib.suppress(Exception):  # a property of an odd model is no reason to refuse it
+        declared = getattr(model, "declared", None)
+        known["declared"] = None if declared is None else declared.to_json()
+        known["expects"] = _expects(model)
     try:
         signature = spec.signature
-        return {
-            "outputs": {} if signature is None else predicted(methods, signature, str(spec.framework)),
-            "class_name": type(model).__name__,
-        }
+        answered = {} if signature is None else predicted(methods, signature, str(spec.framework))
+        return {**known, "outputs": answered}
     except BaseException as error:
         import traceback
 
         traceback.print_exc()
-        return {"predict": f"{type(error).__name__}: {error}"}
+        return {**known, "predict": f"{type(error).__name__}: {error}"}
+
+
+def _expects(model: Any) -> list[Any] | None:
+    """[the number of columns, their names or null] of a model that takes numbers; None where it may take texts too."""
+    own = getattr(model, "booster", model)
+    # Steps of their own, or categories: what they take is not told by names.
+    if (
+        any(hasattr(model, name) for name in ("steps", "best_estimator_", "is_categorical_"))
+        or getattr(own, "pandas_categorical", None)
+        or "c" in (getattr(own, "feature_types", None) or ())
+    ):
+        return None
+    count = getattr(model, "n_features_in_", None)
+    names = getattr(model, "feature_names_in_", None)
+    if count is None and callable(getattr(own, "num_feature", None)):
+        count, names = own.num_feature(), own.feature_name()
+    elif count is None and callable(getattr(own, "num_features", None)):
+        count, names = own.num_features(), own.feature_names
+    if count is None:
+        return None
+    listed = None if names is None else [str(name) for name in names]
+    # So LightGBM calls the columns of an array.
+    made_up = listed == [f"Column_{index}" for index in range(count)]
+    return [int(count), None if made_up else listed]
 
 
 def predicted(

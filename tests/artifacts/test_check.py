@@ -39,7 +39,7 @@ def checked(model, folder, signature=None, methods=True, framework=None):
     write_about(folder, {"framework": framework, "format": saved.format})
     with closing(Check(framework)) as checking:
         own = savers.methods(model, framework) if methods else None
-        return checking.run(folder, "mine", type(model).__name__, signature, own)
+        return checking.run(folder, "mine", type(model).__name__, signature, own).said
 
 
 def test_a_model_answers_as_before_whatever_its_rows_are(tmp_path):
@@ -186,7 +186,7 @@ def test_files_whose_framework_is_missing_here_are_not_refused(tmp_path):
     """An environment that is made for them may have it."""
     (tmp_path / "MLmodel").write_text("flavors:\n  python_function: {}\n")
     with closing(Check("mlflow")) as checking:
-        said = checking.run(tmp_path, "given", None, None)
+        said = checking.run(tmp_path, "given", None, None).said
     assert said.startswith("not loaded here: MLflow models are loaded by the package mlflow")
     assert sys.executable in said
 

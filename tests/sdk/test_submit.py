@@ -162,6 +162,33 @@ def test_files_of_a_model_are_taken_by_their_uri(home, tmp_path):
     assert staged(home) == []
 
 
+def test_a_file_tells_its_columns_where_nobody_does(home, tmp_path):
+    import joblib
+    import lightgbm
+    import xgboost
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    joblib.dump(fitted(), tmp_path / "named.joblib")
+    xgboost.XGBClassifier(n_estimators=2).fit(FRAME.to_numpy(), TARGET).save_model(tmp_path / "x.json")
+    lightgbm.LGBMRegressor(n_estimators=2, verbose=-1).fit(FRAME, TARGET).booster_.save_model(
+        tmp_path / "l.txt"
+    )
+    texts = make_pipeline(OneHotEncoder(), LogisticRegression()).fit(pd.DataFrame({"c": ["u", "v"]}), [0, 1])
+    joblib.dump(texts, tmp_path / "texts.joblib")
+    for name, framework, columns in (
+        ("named.joblib", "sklearn", ["a", "b"]),
+        ("x.json", "xgboost", ["x0", "x1"]),
+        ("l.txt", "lightgbm", ["a", "b"]),
+        # Its columns may be texts, and nobody says so: it takes what comes.
+        ("texts.joblib", "sklearn", None),
+    ):
+        made = Model(tmp_path / name).submit_artifact()
+        assert made.artifact["framework"] == framework
+        found = None if made.signature is None else [spec.name for spec in made.signature.inputs]
+        assert found == columns, name
+
+
 def test_files_that_do_not_load_or_predict_are_refused(home, tmp_path):
     path = tmp_path / "model.joblib"
     path.write_bytes(

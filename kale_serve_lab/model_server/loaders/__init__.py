@@ -84,7 +84,11 @@ def one_file(folder: Path, preferred: str, suffixes: tuple[str, ...]) -> Path:
         return folder / preferred
     if not folder.is_dir():
         raise WrongFile(f"the artifact's folder {folder} is not there")
-    found = sorted(path for path in folder.iterdir() if path.suffix in suffixes and path.is_file())
+    found = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix in suffixes and path.is_file() and path.name != "kale.json"
+    )
     if len(found) != 1:
         there = (
             ", ".join(path.name for path in found)

@@ -31,12 +31,12 @@ class BoosterModel:
     """A `Booster` that takes what an estimator takes."""
 
     def __init__(self, booster: Any) -> None:
-        self._booster = booster
+        self.booster = booster
 
     def predict(self, rows: Any) -> Any:
         """`Booster.predict` on the rows' `DMatrix`."""
         import xgboost
 
         # An array has no names; a booster that was trained with some refuses it without them.
-        names = None if hasattr(rows, "columns") else self._booster.feature_names
-        return self._booster.predict(xgboost.DMatrix(rows, feature_names=names, enable_categorical=True))
+        names = None if hasattr(rows, "columns") else self.booster.feature_names
+        return self.booster.predict(xgboost.DMatrix(rows, feature_names=names, enable_categorical=True))
