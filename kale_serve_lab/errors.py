@@ -87,6 +87,11 @@ class KaleServeError(Exception):
             },
         }
 
+    def to_prediction_json(self) -> dict[str, Any]:
+        """The body of a model server's error answer: `error` is a text, as the Open Inference Protocol has it."""
+        hint = f" {self.hint}" if self.hint else ""
+        return {"error": f"{self.message}{hint}", **self.to_json()["error"]}
+
 
 class InvalidRequest(KaleServeError):
     """What was asked cannot be meant, or is not allowed."""
@@ -259,8 +264,10 @@ _BY_CODE = {cls.__name__: cls for cls in _subclasses(KaleServeError)}
 
 
 def from_json(value: Any) -> KaleServeError:
-    """The error that `to_json` wrote; also takes the inner object, and never raises on what a stranger sent."""
+    """The error that `to_json` or `to_prediction_json` wrote; takes the inner object too, and never raises on what a stranger sent."""
     inner = value.get("error", value) if isinstance(value, Mapping) else value
+    if is_prediction_json(value):
+        inner = value
     if not isinstance(inner, Mapping):
         return KaleServeError(str(inner))
 
@@ -276,4 +283,13 @@ def from_json(value: Any) -> KaleServeError:
         subject=text("subject"),
         hint=text("hint"),
         details=details if isinstance(details, Mapping) else None,
+    )
+
+
+def is_prediction_json(value: Any) -> bool:
+    """Whether this is what `to_prediction_json` wrote, not another server's error."""
+    return (
+        isinstance(value, Mapping)
+        and isinstance(value.get("error"), str)
+        and value.keys() >= {"code", "message", "details"}
     )

@@ -130,7 +130,7 @@ def of_http(status: int, body: bytes | bytearray | memoryview, name: str) -> err
         value: Any = strict_json.loads(body[:1_000_000])
     except errors.InvalidInput:
         value = _words(bytes(body[:400]), bytes(body[-2000:]))
-    if isinstance(value, dict) and isinstance(value.get("error"), dict):
+    if errors.is_prediction_json(value) or (isinstance(value, dict) and isinstance(value.get("error"), dict)):
         return told(errors.from_json(value), name)
     cls = _OF_HTTP.get(status, errors.UpstreamFailed)
     said = value

@@ -66,8 +66,8 @@ class Response:
     def of_error(
         cls, error: KaleServeError, status: int | None = None, headers: dict[str, str] | None = None
     ) -> Response:
-        """Our error JSON with the error's own status."""
-        return cls.of_json(error.to_json(), status or error.http_status, headers)
+        """The error's JSON with its own status."""
+        return cls.of_json(error.to_prediction_json(), status or error.http_status, headers)
 
 
 Answer = Callable[[Request, Callable[[Response], None]], None]

@@ -79,6 +79,15 @@ function parse(text: string): IErrorBody | null {
   if (error && typeof error === 'object' && !Array.isArray(error) && typeof error['message'] === 'string') {
     return { code: 'UpstreamFailed', ...error } as unknown as IErrorBody;
   }
+  if (typeof error === 'string' && error) {
+    // A model server's: the Open Inference Protocol has a text there. Ours says its parts beside it, others only the text.
+    const { code, message, subject, hint, details } = value;
+    const parts =
+      typeof code === 'string' && typeof message === 'string'
+        ? { code, message, subject, hint, details }
+        : {};
+    return { code: 'UpstreamFailed', message: error, ...parts } as unknown as IErrorBody;
+  }
   // Jupyter's own errors: {"message": …, "reason": …}
   if (typeof value['message'] === 'string' && value['message']) {
     return { code: 'JupyterServer', message: value['message'] };

@@ -43,7 +43,9 @@ class Answer:
 
     @property
     def error(self):
-        return self.json["error"]
+        # The protocol has a text at "error"; ours says its parts beside it.
+        assert isinstance(self.json["error"], str)
+        return self.json
 
 
 class Control:

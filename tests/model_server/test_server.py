@@ -167,7 +167,7 @@ def test_a_body_above_the_limit_is_refused_before_it_is_read(iris):
         b"POST /v1/models/iris:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1048577\r\n\r\n"
     )
     assert received.startswith(b"HTTP/1.1 413 ")
-    assert json.loads(received.partition(b"\r\n\r\n")[2])["error"]["code"] == "InvalidInput"
+    assert json.loads(received.partition(b"\r\n\r\n")[2])["code"] == "InvalidInput"
 
 
 def test_an_endless_chunked_body_is_cut(iris):
