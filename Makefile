@@ -20,7 +20,7 @@ unexport VIRTUAL_ENV
 
 SOURCES := $(shell find src style schema -type f 2>/dev/null) package.json tsconfig.json
 
-.PHONY: help lab test setup lint jest pytest perf wheel ui-tests format clean
+.PHONY: help lab test setup lint jest peers table pytest perf wheel ui-tests format clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -28,7 +28,7 @@ help: ## list the targets
 lab: setup ## set up and open JupyterLab on the quickstart notebook
 	@scripts/lab.sh
 
-test: setup lint jest pytest perf wheel ui-tests ## set up and run everything: lint, jest, pytest, clean wheel, browser
+test: setup lint jest table pytest perf wheel ui-tests ## set up and run everything: lint, jest, pytest, clean wheel, browser
 
 setup: $(STAMPS)/develop ## environment, front end, editable install
 
@@ -77,10 +77,17 @@ format: $(STAMPS)/develop ## what the linters can mend by themselves
 jest: $(STAMPS)/jlpm ## unit tests of the browser side
 	jlpm test
 
-pytest: $(STAMPS)/develop ## Python tests: real processes, sockets and SQLite
-	python -m pytest tests --ignore tests/perf -n 2
+peers: $(STAMPS)/develop ## the other frameworks' and clients' environments that the tests use
+	python tests/peers.py
 
-perf: $(STAMPS)/develop ## only the tables of ratios
+# First, and alone: it makes the environments of the servers that are not ours, which other tests then find.
+table: peers ## each format on each server over each protocol, served for real
+	python -m pytest tests/table -n 2
+
+pytest: peers ## Python tests: real processes, sockets and SQLite
+	python -m pytest tests --ignore tests/perf --ignore tests/table -n 2
+
+perf: peers ## only the tables of ratios
 	python -m pytest tests/perf -s -p no:randomly
 
 wheel: $(STAMPS)/develop ## a clean wheel installs and runs where there is no Node

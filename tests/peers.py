@@ -100,3 +100,19 @@ def _make(place: Path, wanted: tuple[str, ...]) -> None:
         run(uv, "pip", "install", "--quiet", "--python", str(place / "bin" / "python"), *by_uv)
     if alone:
         run(uv, "pip", "install", "--quiet", "--no-deps", "--python", str(place / "bin" / "python"), *alone)
+
+
+def main() -> int:
+    """Makes all of them, so that no test has to wait for one; what cannot be made is told, and in CI is a failure."""
+    failed = False
+    for name in PEERS:
+        try:
+            python(name)
+        except (pytest.skip.Exception, pytest.fail.Exception) as error:
+            failed = True
+            print(f"\n*** {error}\n*** The tests that need it are skipped.\n", file=sys.stderr)
+    return int(failed and bool(os.environ.get("CI")))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
