@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -52,7 +53,7 @@ def distributions(modules: Iterable[str]) -> dict[str, str]:
     """The installed distributions, with versions, that these top-level modules come from."""
     found: dict[str, str] = {}
     for module in sorted(set(modules)):
-        for name in _distributions_of(module):
+        for name in map(_normal, _distributions_of(module)):
             version = _version(name)
             if version is not None:
                 found.setdefault(name, version)
@@ -77,13 +78,18 @@ def _distributions_of(module: str) -> list[str]:
     return found if len(found) <= _MOST_OF_ONE else []
 
 
+def _normal(name: str) -> str:
+    """As indexes write it; a build without CUDA by the name of what it is a build of."""
+    return re.sub(r"[-_.]+", "-", name).lower().removesuffix("-cpu")
+
+
 @cache
 def _installed() -> Mapping[str, list[str]]:
     return metadata.packages_distributions()
 
 
 def _version(name: str) -> str | None:
-    # XGBoost's build without CUDA is a distribution of another name.
+    # A build without CUDA (XGBoost's, TensorFlow's) is a distribution of another name.
     for distribution in (name, f"{name}-cpu"):
         try:
             return metadata.version(distribution)

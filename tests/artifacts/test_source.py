@@ -139,6 +139,11 @@ def test_a_version_that_no_index_has_loses_its_label(monkeypatch):
     assert environment.requirements({"torch"}) == "torch==2.13.0\n"
 
 
+def test_distributions_go_by_the_names_that_an_index_has():
+    found = environment.distributions({"sklearn", "dateutil", "xgboost", "IPython"})
+    assert set(found) == {"scikit-learn", "python-dateutil", "xgboost", "ipython"}
+
+
 class Predicts:
     def predict(self, rows):
         return rows

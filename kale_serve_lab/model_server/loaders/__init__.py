@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,9 +139,11 @@ def load_error(spec: LaunchSpec, error: BaseException) -> KaleServeError:
             hint="Submit the model again.",
             details=details,
         )
-    if isinstance(error, AttributeError) and "__main__" in str(error):
+    # The process's own main module goes by the name that it was started with.
+    if isinstance(error, AttributeError) and re.search(r"__main__|<module 'kale_serve_lab\.", str(error)):
+        name = re.search(r"attribute '(\w+)'", str(error))
         return ModelLoadFailed(
-            f"{spec.service}: {what} uses code that was defined in the notebook or script itself: {error}.",
+            f"{spec.service}: {what} uses {name[1] if name else 'code'}, which was defined in the notebook or script itself.",
             subject=spec.service,
             hint="Move that function or class into a module that can be imported, and submit again.",
             details=details,
