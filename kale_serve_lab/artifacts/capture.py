@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from kale_serve_lab.artifacts import features, kinds, savers
-from kale_serve_lab.errors import InvalidSignature, KaleServeError
+from kale_serve_lab.errors import InvalidInput, InvalidSignature, KaleServeError
 from kale_serve_lab.inference import dtypes
 from kale_serve_lab.inference.signature import Signature, TensorSpec
 
@@ -59,6 +59,8 @@ def rows_of(given: Any) -> Any:
     """The table, array or series in what a user gave: a Dataset's features, a frame of another library as pandas'."""
     features_of = getattr(given, "features", None) if type(given).__name__ == "Dataset" else None
     data = given if features_of is None else features_of
+    if kinds.is_tensor(data):
+        data = _of_tensor(data)
     if kinds.is_table_like(data):
         return data
     if hasattr(data, "to_pandas"):
@@ -77,13 +79,27 @@ def rows_of(given: Any) -> Any:
     return array
 
 
+def _of_tensor(data: Any) -> Any:
+    from kale_serve_lab.inference import tensors
+
+    try:
+        return tensors.of_framework("The sample", data)
+    except InvalidInput as error:
+        raise InvalidSignature(error.message, hint=error.hint) from error
+
+
 def head(data: Any) -> Any:
-    """The first rows, in the data's own type."""
+    """The first rows, in the data's own type; of a dict, of each of its arrays."""
+    if isinstance(data, dict):
+        return {name: array[:SAMPLE_ROWS] for name, array in data.items()}
     return data.iloc[:SAMPLE_ROWS] if kinds.is_frame(data) or kinds.is_series(data) else data[:SAMPLE_ROWS]
 
 
 def from_model(model: Any) -> Signature | None:
     """What the model itself knows of its input: no sample, no ranges; None where it knows nothing."""
+    own = features.declared(model)
+    if own is not None:
+        return own
     count, names = features.expected(model)
     return None if count is None else from_columns(count, names)
 
@@ -124,38 +140,27 @@ def with_outputs(signature: Signature, model: Any, data: Any) -> Signature:
                 hint="Give rows like those it was fitted on.",
             ) from error
         outputs += specs
-    return Signature(
-        layout=signature.layout,
-        named=signature.named,
-        inputs=signature.inputs,
-        outputs=outputs,
-        input_example=signature.input_example,
-        source=signature.source,
-    )
+    return signature.with_outputs(outputs)
 
 
 def _outputs(
     name: str, value: Any, classes: tuple[Any, ...] | None, of_each: Sequence[tuple[Any, ...] | None]
 ) -> list[TensorSpec]:
     """As the server answers it: of a multi-output classifier one tensor for each output, `name-0`, `name-1` ..."""
-    import numpy as np
+    from kale_serve_lab.model_server.outputs import by_name, plain
 
-    if isinstance(value, list) and value and hasattr(value[0], "ndim"):
-        labels = of_each if len(of_each) == len(value) else [None] * len(value)
-        return [
-            TensorSpec(f"{name}-{at}", dtypes.v2_name(part.dtype), (-1, *part.shape[1:]), classes=labels[at])
-            for at, part in enumerate(value)
-        ]
-    array = value.to_numpy() if hasattr(value, "to_numpy") else np.asarray(value)
-    shape = (-1, *array.shape[1:])
-    return [
-        TensorSpec(
-            name,
-            dtypes.v2_name(array.dtype),
-            shape,
-            classes=None if name == "decision_function" else classes,
-        )
-    ]
+    answer = plain(value)
+    found = by_name(name, answer)
+    labels: Sequence[tuple[Any, ...] | None] = [classes] * len(found)
+    if name == "decision_function" or isinstance(answer, dict):
+        labels = [None] * len(found)
+    elif isinstance(answer, list):
+        labels = of_each if len(of_each) == len(answer) else [None] * len(found)
+    specs = []
+    for (label, array), own in zip(found.items(), labels, strict=True):
+        dtype = dtypes.BYTES if array.dtype.kind in "OUST" else dtypes.v2_name(array.dtype)
+        specs.append(TensorSpec(label, dtype, (-1, *array.shape[1:]), classes=own))
+    return specs
 
 
 def _from_frame(frame: Any, source: str | None) -> Signature:
@@ -167,7 +172,7 @@ def _from_frame(frame: Any, source: str | None) -> Signature:
         column = frame.iloc[:, index]
         name = str(frame.columns[index]) if named else f"x{index}"
         specs.append(_column(name, column.dtype, column))
-        columns.append([_value(item) for item in column.iloc[:SAMPLE_ROWS]])
+        columns.append([value_of(item) for item in column.iloc[:SAMPLE_ROWS]])
     rows = [list(row) for row in zip(*columns, strict=True)]
     return Signature(layout="columns", named=named, inputs=specs, input_example=rows or None, source=source)
 
@@ -176,9 +181,9 @@ def _from_array(array: Any, names: Sequence[str] | None, source: str | None) -> 
     rows = array[:SAMPLE_ROWS]
     if kinds.is_sparse(array):
         rows = rows.toarray()
-    example = _value(rows.tolist()) or None
+    example = value_of(rows.tolist()) or None
     if array.ndim != 2 or array.shape[1] > MOST_COLUMNS:
-        low, high = _range(array)
+        low, high = range_of(array)
         dtype = _dtype(array.dtype, array.reshape(-1)[:1000] if not kinds.is_sparse(array) else rows)
         spec = TensorSpec("input-0", dtype, (-1, *map(int, array.shape[1:])), min=low, max=high)
         return Signature(layout="tensor", inputs=[spec], input_example=example, source=source)
@@ -206,7 +211,7 @@ def _column(name: str, dtype: Any, values: Any) -> TensorSpec:
     found = _dtype(dtype, values)
     if found == dtypes.BYTES:
         return TensorSpec(name, found, categories=_categories(values))
-    low, high = (None, None) if found == "BOOL" else _range(values)
+    low, high = (None, None) if found == "BOOL" else range_of(values)
     return TensorSpec(name, found, min=low, max=high)
 
 
@@ -229,14 +234,15 @@ def _categories(values: Any) -> tuple[str, ...] | None:
     for item in values[:_CATEGORY_ROWS]:
         if _missing(item):
             continue
-        text = str(_value(item))
+        text = str(value_of(item))
         there.add(text)
         if len(there) > MOST_CATEGORIES or len(text) > _LONGEST_CATEGORY:
             return None
     return tuple(sorted(there)) or None
 
 
-def _range(values: Any) -> tuple[float | None, float | None]:
+def range_of(values: Any) -> tuple[float | None, float | None]:
+    """The least and the largest number; None where there are none."""
     import numpy as np
 
     try:
@@ -261,10 +267,10 @@ def _missing(item: Any) -> bool:
     return item is None or item != item or type(item).__name__ == "NAType"  # noqa: PLR0124 (NaN)
 
 
-def _value(item: Any) -> Any:
+def value_of(item: Any) -> Any:
     """The JSON value of one cell; missing and infinite become null."""
     if isinstance(item, list):
-        return [_value(part) for part in item]
+        return [value_of(part) for part in item]
     if isinstance(item, str | bool) or item is None:
         return item
     if type(item).__name__ in ("NAType", "NaTType"):
@@ -272,7 +278,7 @@ def _value(item: Any) -> Any:
     if hasattr(item, "isoformat"):
         return item.isoformat()
     if hasattr(item, "item"):
-        return _value(item.item())
+        return value_of(item.item())
     if isinstance(item, bytes):
         return item.decode(errors="replace")
     if isinstance(item, float):
@@ -308,12 +314,11 @@ def _from_mlflow(given: Any) -> Signature:
     if not inputs:
         raise InvalidSignature("The MLflow signature has no inputs.")
     if any(len(spec.shape) != 1 for spec, _ in inputs):
-        (spec, _), *others = inputs
-        if others:
-            raise InvalidSignature(
-                "An MLflow signature with more than one tensor cannot be served.", subject=spec.name
-            )
-        return Signature(layout="tensor", inputs=[spec], outputs=[spec for spec, _ in outputs])
+        return Signature(
+            layout="tensor" if len(inputs) == 1 else "tensors",
+            inputs=[spec for spec, _ in inputs],
+            outputs=[spec for spec, _ in outputs],
+        )
     outs = [spec for spec, _ in outputs]
     if len(outs) == 1:
         outs = [replace(outs[0], name="predict")]

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kale_serve_lab.artifacts import capture, features, kinds, savers
+from kale_serve_lab.artifacts import capture, features, kinds, savers, tensor_inputs
 from kale_serve_lab.artifacts.dataset import Dataset, made_in_this_session
 from kale_serve_lab.errors import KaleServeError
 from kale_serve_lab.inference.signature import Signature
@@ -117,6 +117,10 @@ def signature_by(model: Any, given: Any, label: str | None) -> Signature:
 
     Raises `InvalidSignature` where the model cannot predict it.
     """
+    own = tensor_inputs.of_sample(model, given, label)
+    if own is not None:
+        signature, sample = own
+        return capture.with_outputs(signature, model, sample) if signature.input_example else signature
     data = capture.rows_of(given)
     _, names = features.expected(model)
     if names and kinds.is_frame(data) and list(data.columns) != names and set(names) <= set(data.columns):

@@ -5,7 +5,11 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from kale_serve_lab.artifacts import savers
 from kale_serve_lab.artifacts.savers import derives_from, framework_of
+from kale_serve_lab.inference.signature import Signature
+
+_TENSORS = ("pytorch", "tensorflow", "onnx")
 
 
 def expected(model: Any) -> tuple[int | None, list[str] | None]:
@@ -14,11 +18,35 @@ def expected(model: Any) -> tuple[int | None, list[str] | None]:
         return int(model.num_features()), _texts(model.feature_names)
     if derives_from(model, "lightgbm", "Booster"):
         return int(model.num_feature()), _own(_texts(model.feature_name()))
+    if takes_tensors(model):
+        return _width(model), None
     names = _own(_texts(_get(model, "feature_names_in_")))
     count = _get(model, "n_features_in_")
     if count is None and names is not None:
         count = len(names)
     return (None if count is None else int(count)), names
+
+
+def takes_tensors(model: Any) -> bool:
+    """Whether it is of a framework whose models take tensors by name, and no tables."""
+    return framework_of(model) in _TENSORS
+
+
+def declared(model: Any) -> Signature | None:
+    """What the model says of its inputs and outputs itself, with their own names; None where it says nothing."""
+    found = _of_saver(model, "declared")
+    return found if isinstance(found, Signature) else None
+
+
+def input_names(model: Any) -> list[str] | None:
+    """The names of its inputs where only those are known (the arguments of `forward`)."""
+    return _texts(_of_saver(model, "input_names"))
+
+
+def float_dtype(model: Any) -> str | None:
+    """The v2 name of the type that it takes floats in; None where the sample's own will do."""
+    found = _of_saver(model, "float_dtype")
+    return None if found is None else str(found)
 
 
 def classes(model: Any) -> tuple[Any, ...] | None:
@@ -70,3 +98,23 @@ def _get(model: Any, name: str) -> Any:
         return getattr(model, name, None)
     except Exception:  # a property that asks an unfitted or foreign step
         return None
+
+
+def _of_saver(model: Any, name: str) -> Any:
+    framework = framework_of(model)
+    if framework not in _TENSORS:
+        return None
+    found = getattr(savers.saver(framework), name, None)
+    return None if found is None else found(model)
+
+
+def _width(model: Any) -> int | None:
+    """The columns of a table that it takes, where it takes one."""
+    own = _of_saver(model, "width")
+    if own is not None:
+        return int(own)
+    signature = declared(model)
+    if signature is None or len(signature.inputs) != 1 or len(signature.inputs[0].shape) != 2:
+        return None
+    width = signature.inputs[0].shape[1]
+    return None if width == -1 else width

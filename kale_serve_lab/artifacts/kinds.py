@@ -32,9 +32,18 @@ def is_sparse(value: Any) -> bool:
     return _is(value, "scipy", "_spbase") or _is(value, "scipy", "spmatrix")
 
 
+def is_tensor(value: Any) -> bool:
+    """A torch or TensorFlow tensor."""
+    return (
+        _is(value, "torch", "Tensor")
+        or _is(value, "tensorflow", "Tensor")
+        or _is(value, "tensorflow", "Variable")
+    )
+
+
 def is_table_like(value: Any) -> bool:
     """Whether the value can be a model's features."""
-    return is_frame(value) or is_series(value) or is_array(value) or is_sparse(value)
+    return is_frame(value) or is_series(value) or is_array(value) or is_sparse(value) or is_tensor(value)
 
 
 def _is(value: Any, package: str, name: str) -> bool:

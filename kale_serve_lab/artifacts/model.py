@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from kale_serve_lab.artifacts import capture, contents, discovery, features, files, savers, source
+from kale_serve_lab.artifacts import (
+    capture,
+    contents,
+    discovery,
+    features,
+    files,
+    savers,
+    source,
+    tensor_inputs,
+)
 from kale_serve_lab.artifacts.check import Check, Checked
 from kale_serve_lab.artifacts.environment import environment
 from kale_serve_lab.artifacts.savers import mlflow, python
@@ -21,7 +30,8 @@ from kale_serve_lab.inference.signature import Signature
 class Model:
     """A trained model, a function, or any object with `predict`; or with `artifact_uri` (or a path as `model`) the files of one.
 
-    `signature` may be a `Signature`, the training data itself (DataFrame, array, Dataset) or an MLflow signature; without
+    `signature` may be a `Signature`, the training data itself (DataFrame, array, tensor, Dataset; of several inputs a dict of
+    arrays by name, or a tuple) or an MLflow signature; without
     one it is found: from the session's datasets, else from the variables that fit the model. `model_type` names the
     framework where it cannot be detected, or another one that the model is to be saved for ("pmml"); `format` the form of its
     file where there are several ("skops"). `submit_artifact()` sets `id`, `uri`, `version` and `signature`.
@@ -182,7 +192,9 @@ class Model:
                 discovery.namespace_of_main(),
                 discovery.executed_sources(),
             )
-        if isinstance(given, Signature | dict) or (hasattr(given, "to_dict") and hasattr(given, "inputs")):
+        if (isinstance(given, Signature | dict) and not tensor_inputs.is_sample(given)) or (
+            hasattr(given, "to_dict") and hasattr(given, "inputs")
+        ):
             return capture.signature_from(given)
         names = discovery.namespace_of_main()
         label = next((name for name, value in names.items() if value is given), None)

@@ -51,6 +51,14 @@ def of_v1(
     predictions, beside = payload["predictions"], payload.get("outputs") or {}
     if not isinstance(beside, dict):
         raise UpstreamFailed("The answer's outputs are no object.")
+    if asked is None and isinstance(predictions, dict | list):
+        several = _by_name(predictions, signature)
+        if several is not None:
+            predictions_by_name = {
+                name: value if given.kind == "list" else _array(value, _spec(signature, name))
+                for name, value in several.items()
+            }
+            return _in_kind(predictions_by_name, given, signature, several=True)
     names = list(asked) if asked is not None else ["predict"]
     if len([name for name in names if name not in beside]) > 1:
         raise UpstreamFailed(
@@ -66,6 +74,16 @@ def of_v1(
             else _array(value, _spec(signature, name))
         )
     return _in_kind(picked, given, signature, several=len(picked) > 1)
+
+
+def _by_name(predictions: Any, signature: Signature | None) -> dict[str, list[Any]] | None:
+    """The outputs of a model that names several: v1 writes an object for each row."""
+    names = [spec.name for spec in signature.outputs] if signature is not None else []
+    if isinstance(predictions, dict):
+        return predictions if predictions.keys() == set(names) else None
+    if len(names) < 2 or not all(isinstance(row, dict) and row.keys() == set(names) for row in predictions):
+        return None
+    return {name: [row[name] for row in predictions] for name in names}
 
 
 def _in_kind(found: dict[str, Any], given: Given, signature: Signature | None, *, several: bool) -> Any:

@@ -1,9 +1,11 @@
 """What people give to `predict`, understood and checked before anything is sent.
 
-    JSON text, dict            a whole request of v1 or v2, sent as it is; also one row, or a dict of columns
+    JSON text, dict            a whole request of v1 or v2, sent as it is; also one row, a dict of columns, or of tensors
     list                       rows: lists, or {"column": value}; texts where the model takes texts
     array                      a table of shape (rows, columns), or the model's tensor
     DataFrame, Series          columns are found by name, in any order; a Series is a row (its index names columns) or texts
+    dict of arrays, tuple      for a model of several inputs: one array an input, by its name or in their order
+    tensor                     torch's or TensorFlow's, by its own numpy()
 
 Refused with `InvalidInput`, naming what is wrong: missing, unknown and doubled columns, another number of columns, texts for
 numbers and numbers for texts, fractions for integers, ragged rows, no rows.
@@ -54,6 +56,10 @@ def understand(value: Any, signature: Signature | None, *, verbatim_dicts: bool 
         )
         if not isinstance(value, dict):
             value = {"instances": value if isinstance(value, list) else [value]}
+    if signature is not None and signature.layout == "tensors":
+        named = _named(value, signature)
+        if named is not None:
+            return _of_named(named, signature)
     if isinstance(value, Mapping):
         return _of_dict({str(key): item for key, item in value.items()}, signature, verbatim=verbatim_dicts)
     pandas = sys.modules.get("pandas")
@@ -63,6 +69,9 @@ def understand(value: Any, signature: Signature | None, *, verbatim_dicts: bool 
         return _of_series(value, signature)
     if isinstance(value, list | tuple):
         return _of_list(list(value), signature)
+    own = tensors.of_framework("The input", value)
+    if own is not None:
+        value = own
     if hasattr(value, "__array__") and getattr(value, "ndim", None) != 0:
         return _of_array(value, signature)
     raise InvalidInput(
@@ -115,6 +124,8 @@ def _of_dict(value: dict[str, Any], signature: Signature | None, *, verbatim: bo
             "The request has neither instances (v1) nor inputs (v2).",
             hint='For example {"instances": [[1.0, 2.0]]}.',
         )
+    if signature.layout == "tensors":
+        return _of_tensors(value, signature)
     columns = {name: v1.plain(column) for name, column in value.items()}
     if any(isinstance(column, list) for column in columns.values()):
         sizes = {name: len(column) if isinstance(column, list) else 1 for name, column in columns.items()}
@@ -132,6 +143,84 @@ def _of_dict(value: dict[str, Any], signature: Signature | None, *, verbatim: bo
         rows = [columns]
     _of_list(rows, signature)
     return Given("dict", payload={"instances": rows})
+
+
+def _of_tensors(value: dict[str, Any], signature: Signature) -> Given:
+    import numpy as np
+
+    _check_names(list(value), [spec.name for spec in signature.inputs])
+    found = {spec.name: _checked_tensor(np.asarray(value[spec.name]), spec) for spec in signature.inputs}
+    first, rows = next((name, len(tensor)) for name, tensor in found.items())
+    _some(rows)
+    for name, tensor in found.items():
+        if len(tensor) != rows:
+            raise InvalidInput(
+                f"{name!r} has {len(tensor)} rows, {first!r} has {rows}.",
+                subject=name,
+                hint="The first dimension of each tensor counts the rows.",
+            )
+    return Given("array", columns=found)
+
+
+def _named(value: Any, signature: Signature) -> dict[str, Any] | None:
+    """The inputs by their names; None where this is something else (a request, one row, rows)."""
+    names = [spec.name for spec in signature.inputs]
+    if isinstance(value, Mapping):
+        if "instances" in value or (isinstance(value.get("inputs"), list) and "inputs" not in names):
+            return None
+        return {str(name): item for name, item in value.items()}
+    if isinstance(value, tuple) and all(hasattr(part, "shape") for part in value):
+        if len(value) != len(names):
+            raise InvalidInput(
+                f"{len(value)} arrays came; the model takes {len(names)}: {_names(names)}.",
+                hint="Give them in this order, or by name.",
+            )
+        return dict(zip(names, value, strict=True))
+    pandas = sys.modules.get("pandas")
+    if pandas is not None and isinstance(value, pandas.DataFrame):
+        return {str(name): value[name].to_numpy() for name in value.columns}
+    if isinstance(value, list) and value and all(isinstance(row, Mapping) for row in value):
+        for at, row in enumerate(value):
+            _check_names([str(name) for name in row], names, f"Row {at}")
+        return {name: [row[name] for row in value] for name in names}
+    if (
+        isinstance(value, list)
+        and value
+        and all(isinstance(row, list) and len(row) == len(names) for row in value)
+    ):
+        return {name: [row[at] for row in value] for at, name in enumerate(names)}
+    raise InvalidInput(
+        f"The model takes {len(names)} inputs: {_names(names)}; {_shown(type(value).__name__)} names none.",
+        hint="Give a dict of arrays by these names.",
+    )
+
+
+def _of_named(named: dict[str, Any], signature: Signature) -> Given:
+    import numpy as np
+
+    names = [spec.name for spec in signature.inputs]
+    _check_names(list(named), names)
+    columns: dict[str, Any] = {}
+    for spec in signature.inputs:
+        item = named[spec.name]
+        own = tensors.of_framework(spec.name, item)
+        found = (
+            own if own is not None else _array_of_rows(item) if isinstance(item, list) else np.asarray(item)
+        )
+        if found.ndim == 1 and len(spec.shape) == 2 and spec.shape[1] == 1:
+            found = found.reshape(-1, 1)
+        columns[spec.name] = _checked_tensor(found, spec, spec.name)
+    first, rows = names[0], len(columns[names[0]])
+    for name, found in columns.items():
+        if len(found) != rows:
+            raise InvalidInput(
+                f"{name!r} has {len(found)} rows, {first!r} has {rows}.",
+                subject=name,
+                hint="Each input has one entry for each row.",
+            )
+    _some(rows)
+    lists = all(isinstance(item, list) for item in named.values())
+    return Given("list" if lists else "array", columns=columns)
 
 
 def _of_frame(frame: Any, signature: Signature | None) -> Given:
@@ -313,23 +402,30 @@ def _objects(values: list[Any]) -> NDArray[Any]:
     return out
 
 
-def _checked_tensor(found: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+def _checked_tensor(found: NDArray[Any], spec: TensorSpec, what: str = "The model") -> NDArray[Any]:
     shape = found.shape
+    takes = "The model takes" if what == "The model" else f"{what}: the model takes"
     if len(shape) != len(spec.shape):
         wanted = "one" if len(spec.shape) == 1 else str(len(spec.shape))
         raise InvalidInput(
-            f"The model takes a tensor of shape {list(spec.shape)} (-1: any); this has shape {list(shape)}.",
+            f"{takes} a tensor of shape {list(spec.shape)} (-1: any); this has shape {list(shape)}.",
             subject=spec.name,
             hint=f"It has {wanted} dimension{'s' if len(spec.shape) > 1 else ''}, the first counts the rows."
             + (" For one row: x[None]." if len(shape) == len(spec.shape) - 1 else ""),
         )
     if any(size not in (-1, came) for size, came in zip(spec.shape, shape, strict=True)):
+        if spec.shape and shape[0] != spec.shape[0] != -1:
+            raise InvalidInput(
+                f"{takes} exactly {spec.shape[0]} row{'s' if spec.shape[0] != 1 else ''} a request; {shape[0]} came.",
+                subject=spec.name,
+                hint=f"Send {spec.shape[0]} at a time, or export the model with a first dimension of any size.",
+            )
         raise InvalidInput(
-            f"The model takes a tensor of shape {list(spec.shape)} (-1: any); this has shape {list(shape)}.",
+            f"{takes} a tensor of shape {list(spec.shape)} (-1: any); this has shape {list(shape)}.",
             subject=spec.name,
             hint="Rows must have the shape that the model was trained on.",
         )
-    _check_values("The input", found, spec.dtype)
+    _check_values("The input" if what == "The model" else what, found, spec.dtype)
     return found
 
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from kale_serve_lab.artifacts import savers
 from kale_serve_lab.artifacts.savers import Saved
-from kale_serve_lab.inference.signature import Signature
+from kale_serve_lab.errors import InvalidSignature
+from kale_serve_lab.inference import dtypes
+from kale_serve_lab.inference.signature import Signature, TensorSpec
 
 PACKAGE = "onnx"
 FILE = "model.onnx"
@@ -66,6 +68,39 @@ def methods(obj: Any) -> dict[str, Callable[[Any], Any]]:
 
 def declared(obj: Any) -> Signature | None:
     """The graph's own inputs and outputs."""
-    from kale_serve_lab.model_server.loaders.onnx import OnnxModel
+    weights = {weight.name for weight in obj.graph.initializer}
+    # Before its third version the format listed the weights among the inputs.
+    inputs = [_spec(item) for item in obj.graph.input if item.name not in weights]
+    return Signature(
+        layout="tensor" if len(inputs) == 1 else "tensors",
+        inputs=inputs,
+        outputs=[_spec(item) for item in obj.graph.output],
+    )
 
-    return OnnxModel(obj.SerializeToString()).declared
+
+def _spec(item: Any) -> TensorSpec:
+    """Raises `InvalidSignature` for a type that cannot travel."""
+    import onnx
+
+    if item.type.HasField("sequence_type"):
+        # scikit-learn's converter: an object of label and probability for each row.
+        value = item.type.sequence_type.elem_type.map_type.value_type.tensor_type
+        return TensorSpec(item.name, _v2(onnx, item.name, value.elem_type), (-1, -1))
+    tensor = item.type.tensor_type
+    shape = tuple(
+        int(size.dim_value) if size.HasField("dim_value") and size.dim_value > 0 else -1
+        for size in tensor.shape.dim
+    )
+    return TensorSpec(item.name, _v2(onnx, item.name, tensor.elem_type), shape)
+
+
+def _v2(onnx: Any, name: str, element: int) -> str:
+    if element == onnx.TensorProto.STRING:
+        return dtypes.BYTES
+    if element in (onnx.TensorProto.BFLOAT16, onnx.TensorProto.UNDEFINED):
+        raise InvalidSignature(
+            f"{name} is of type {onnx.TensorProto.DataType.Name(element)}, which cannot be sent.",
+            subject=name,
+            hint="Convert it to FLOAT within the graph.",
+        )
+    return dtypes.v2_name(onnx.helper.tensor_dtype_to_np_dtype(element))

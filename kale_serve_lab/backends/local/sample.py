@@ -23,7 +23,7 @@ async def predict(path: Path, model_name: str, signature: Signature | None, prot
     if signature is None or not signature.input_example:
         status, body = await _exchange(path, "GET", f"/v2/models/{model_name}/ready", b"")
     elif protocol == "v1":
-        body = v1.encode_request(signature.input_example)
+        body = v1.encode_request(_rows(signature))
         status, body = await _exchange(path, "POST", f"/v1/models/{model_name}:predict", body)
     else:
         header, _, _ = v2.encode_request(_inputs(signature), binary=False)
@@ -36,6 +36,15 @@ async def predict(path: Path, model_name: str, signature: Signature | None, prot
             hint=cause.hint or "Try the model on the sample in the notebook, and serve it again.",
             details={"stage": "predict", "sample": signature.source if signature is not None else None},
         )
+
+
+def _rows(signature: Signature) -> list[Any]:
+    """Rows as any v1 server takes them: what has several inputs is an object by their names."""
+    rows = signature.input_example or []
+    if signature.layout != "tensors":
+        return rows
+    names = [spec.name for spec in signature.inputs]
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _inputs(signature: Signature) -> list[Tensor]:
