@@ -29,7 +29,11 @@ export function ConsumeTab({ service, request, dataDir, trans }: IConsumeTabProp
       <p className="jp-KaleServe-hint">{trans.__('The same call as in the Test tab.')}</p>
       <Snippet
         title={trans.__('Python')}
-        note={trans.__('In a notebook or a script; the data go in binary.')}
+        note={
+          service.binary
+            ? trans.__('In a notebook or a script; the data go in binary.')
+            : trans.__('In a notebook or a script.')
+        }
         code={pythonCall(service, request.rows, request.body)}
         trans={trans}
       />

@@ -9,7 +9,7 @@ import type { IKaleServeModel } from '../tokens';
 import { StateMark } from '../ui/StateMark';
 import { Tabs } from '../ui/Tabs';
 import { useSignal } from '../ui/useSignal';
-import { frameworkName, protocolName, revisionWords, runtimeName, stateWord } from '../ui/words';
+import { frameworkName, protocolList, revisionWords, runtimeName, stateWord } from '../ui/words';
 import type { ICall } from './calls';
 import { ConsumeTab } from './ConsumeTab';
 import { initialInput, requestOf } from './input';
@@ -107,7 +107,7 @@ function Endpoint({ model, service, trans }: IEndpointProps): JSX.Element {
 function Head({ service, trans }: { service: IService; trans: TranslationBundle }): JSX.Element {
   const framework = service.model?.framework;
   const runtime = [
-    service.protocols.map(protocol => protocolName(protocol, trans)).join(', '),
+    protocolList(service.protocols, trans),
     framework && frameworkName(framework),
     runtimeName(service.runtime, trans)
   ];

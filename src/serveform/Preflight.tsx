@@ -16,7 +16,7 @@ const MARKS: { [state in TickState]: string } = {
   warning: '!',
   error: '✗',
   asking: '◌',
-  later: '·'
+  later: '○'
 };
 
 /** A row of ticks, and below it what belongs to no field. */

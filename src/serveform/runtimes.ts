@@ -6,6 +6,9 @@ import type { AnyProtocol, IRuntime } from '../api';
 import { BUILT_IN, frameworkName, protocolName } from '../ui/words';
 import type { IServeValues } from './offer';
 
+/** More formats than that are no answer to why. */
+const MOST_NAMED = 3;
+
 export interface IRuntimeChoice {
   runtime: IRuntime;
   /** Why it cannot be chosen, in one sentence; null where it can. */
@@ -72,10 +75,10 @@ function whyNot(
 ): string | null {
   const protocols = offered(runtime, framework);
   if (protocols.length === 0) {
-    const formats = runtime.formats.map(found => frameworkName(found.format)).join(', ');
-    return formats === ''
-      ? trans.__('Serves no %1.', frameworkName(framework ?? ''))
-      : trans.__('Serves %1 only.', formats);
+    const formats = runtime.formats.map(found => frameworkName(found.format));
+    return formats.length > 0 && formats.length <= MOST_NAMED
+      ? trans.__('Serves %1 only.', formats.join(', '))
+      : trans.__('Does not serve %1.', frameworkName(framework ?? ''));
   }
   if (runtime.reason !== null) {
     return runtime.reason;

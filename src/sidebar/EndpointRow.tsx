@@ -5,7 +5,7 @@ import type { IService } from '../api';
 import { CommandIDs } from '../tokens';
 import { Stages } from '../ui/Stages';
 import { StateMark } from '../ui/StateMark';
-import { protocolName, revisionWords, runtimeName, stateWord } from '../ui/words';
+import { protocolList, revisionWords, runtimeName, stateWord } from '../ui/words';
 import type { IMenuEntry, IPanelProps } from './panelprops';
 import { RowMenu } from './RowMenu';
 
@@ -71,8 +71,7 @@ function Summary({ service, trans }: IEndpointRowProps): JSX.Element {
 
 /** Which server answers, and what it speaks. */
 function serverWords(service: IService, trans: TranslationBundle): string {
-  const protocols = service.protocols.map(protocol => protocolName(protocol, trans)).join(', ');
-  return `${runtimeName(service.runtime, trans)} · ${protocols}`;
+  return `${runtimeName(service.runtime, trans)} · ${protocolList(service.protocols, trans)}`;
 }
 
 function modelWords(service: IService): string {

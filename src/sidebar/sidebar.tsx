@@ -17,15 +17,16 @@ import type { IMenuEntry, IPanelProps } from './panelprops';
 import { ServingSection, underWay } from './ServingSection';
 
 /** What each section gets at least, in pixels, where all are open: it may not have its content yet. */
-const LEAST = [120, 160, 72, 220, 96];
+const LEAST = [160, 160, 72, 220, 110];
 /** A section longer than this scrolls before it takes room from the others. */
 const MOST = 360;
 
 /** A section that is drawn only once somebody opens it, and anew each time. */
 class LazySection extends ReactWidget {
-  constructor(make: () => JSX.Element) {
+  constructor(make: () => JSX.Element, onShown: () => void) {
     super();
     this._make = make;
+    this._onShown = onShown;
   }
 
   protected override render(): JSX.Element | null {
@@ -35,6 +36,7 @@ class LazySection extends ReactWidget {
   protected override onAfterShow(msg: Message): void {
     super.onAfterShow(msg);
     this.update();
+    this._onShown();
   }
 
   protected override onAfterHide(msg: Message): void {
@@ -43,6 +45,7 @@ class LazySection extends ReactWidget {
   }
 
   private readonly _make: () => JSX.Element;
+  private readonly _onShown: () => void;
 }
 
 /** The list to glance at: endpoints, models, what is being served now, lineage of the selection, environments. */
@@ -79,7 +82,14 @@ export class KaleServeSidebar extends SidePanel {
     this._models = add(trans.__('Models'), <ModelsSection {...props} />);
     this._serving = add(trans.__('Serving now'), <ServingSection {...props} />);
     this._lineage = add(trans.__('Lineage'), <LineageSection {...props} />);
-    this._addSection(trans.__('Environments'), new LazySection(() => <EnvironmentsSection {...props} />));
+    this._addSection(
+      trans.__('Environments'),
+      // The accordion gives what is opened at the bottom next to nothing.
+      new LazySection(
+        () => <EnvironmentsSection {...props} />,
+        () => this._share()
+      )
+    );
     this._accordion.collapse(2);
     this._accordion.collapse(3);
     this._accordion.collapse(4);

@@ -133,6 +133,13 @@ const RUNTIMES: { [key: string]: string } = {
   'kserve-tensorflow-serving': 'TensorFlow Serving'
 };
 
+/** What is spoken, in few words: "v1, v2, gRPC". */
+export function protocolList(protocols: readonly AnyProtocol[], trans: TranslationBundle): string {
+  return protocols
+    .map(protocol => (protocol === 'grpc-v2' ? trans.__('gRPC') : protocolName(protocol, trans)))
+    .join(', ');
+}
+
 export function protocolName(protocol: AnyProtocol, trans: TranslationBundle): string {
   switch (protocol) {
     case 'v1':

@@ -14,6 +14,9 @@ export class ServeFormPage {
     this.serve = this.form.getByRole('button', { name: 'Serve' });
     this.stages = this.root.getByRole('list', { name: 'Progress' });
     this.error = this.root.getByRole('alert');
+    this.ticks = this.form.getByRole('list', { name: 'Preflight' });
+    this.advanced = this.form.getByRole('button', { name: 'Advanced' });
+    this.protocol = this.form.getByLabel('Protocol');
   }
 
   readonly root: Locator;
@@ -27,6 +30,14 @@ export class ServeFormPage {
   readonly serve: Locator;
   readonly stages: Locator;
   readonly error: Locator;
+  readonly ticks: Locator;
+  readonly advanced: Locator;
+  readonly protocol: Locator;
+
+  /** A runtime's radio button, once the choice is open. */
+  runtime(name: string): Locator {
+    return this.form.getByRole('radio', { name, exact: true });
+  }
 
   /** Where endpoints are there already, the form may propose the next revision of one. */
   async endpointIsNew(): Promise<void> {

@@ -80,7 +80,7 @@ describe('the side bar', () => {
     server.answer('GET api/services', { body: { seq: 1, items: [service('tumour'), other] } });
     await shown(<EndpointsSection {...props} />);
     expect(screen.getByText('Built-in · v1, v2')).toBeVisible();
-    expect(screen.getByText('Triton · v2, v2 over gRPC')).toBeVisible();
+    expect(screen.getByText('Triton · v2, gRPC')).toBeVisible();
   });
 
   it('says the format of a model, and whether it runs code when loaded', async () => {
