@@ -6,13 +6,14 @@ package, doing what those do with a model's file and a request. Beyond them, a t
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import uvicorn
-from grpc import aio
+from kale_serve_grpc import listen_on
 from kale_serve_table import Table
 from kserve import InferRequest, Model, ModelServer
 from kserve.errors import InferenceError, InvalidInput
@@ -120,10 +121,13 @@ def _listen_on_sockets() -> None:
         config.uds = HTTP_SOCKET
 
     RESTServer.__init__ = on_a_socket
-    add = aio.Server.add_insecure_port
-    aio.Server.add_insecure_port = lambda self, _: add(self, f"unix:{GRPC_SOCKET}")
+    listen_on(GRPC_SOCKET)
 
 
 _listen_on_sockets()
-# It is we who hold the sockets: one process, and an end within the time that the daemon gives it.
-ModelServer(workers=1, enable_grpc=True, enable_latency_logging=False, grace_period=2).start([Served()])
+# One process, and an end within the time that the daemon gives it.
+server = ModelServer(workers=1, enable_grpc=True, enable_latency_logging=False, grace_period=2)
+for name in ("uvicorn.access", "kserve.trace"):
+    # A line or two for each prediction.
+    logging.getLogger(name).setLevel(logging.WARNING)
+server.start([Served()])

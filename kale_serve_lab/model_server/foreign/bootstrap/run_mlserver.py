@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from grpc import aio
+from kale_serve_grpc import listen_on
 from kale_serve_table import Table
 from mlserver.cli.serve import load_settings
 from mlserver.codecs import RequestCodec, register_request_codec
 from mlserver.codecs.utils import get_decoded_or_raw
+from mlserver.errors import InferenceError
 from mlserver.rest import RESTServer
 from mlserver.server import MLServer
 from mlserver.types import InferenceRequest
@@ -38,7 +39,10 @@ class TableCodec(RequestCodec):
     @classmethod
     def decode_request(cls, request: InferenceRequest) -> Any:
         """A DataFrame where the model was fitted on one, else an array."""
-        return TABLE.of_tensors([(found.name, found.shape, _values(found)) for found in request.inputs])
+        try:
+            return TABLE.of_tensors([(found.name, found.shape, _values(found)) for found in request.inputs])
+        except (ValueError, TypeError, OverflowError) as error:
+            raise InferenceError(str(error)) from error
 
 
 def _values(found: Any) -> np.ndarray:
@@ -60,8 +64,7 @@ def _listen_on_sockets() -> None:
         return config
 
     RESTServer._get_config = on_a_socket
-    add = aio.Server.add_insecure_port
-    aio.Server.add_insecure_port = lambda self, _: add(self, f"unix:{GRPC_SOCKET}")
+    listen_on(GRPC_SOCKET)
 
 
 async def main() -> None:

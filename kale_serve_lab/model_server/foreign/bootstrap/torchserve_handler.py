@@ -1,7 +1,7 @@
 """TorchServe's handler: v1 and v2 in the artifact's own signature, by the loaders of the built-in server.
 
 TorchServe's envelopes (`service_envelope=kserve`, `kservev2`) take one protocol a server, know no binary tensors and answer a
-v2 tensor flattened, under its input's name. Ours is told the protocol by the query of the request.
+v2 tensor flattened, under its input's name. Ours is told the protocol by the end of the request's path.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ class Handler:
         return [answer]
 
     def _answer(self, given: dict[str, Any], context: Any) -> tuple[dict[str, str], bytes]:
-        protocol = bytes(given.get("protocol", b""))
-        if protocol == b"ready":
+        sent = {name.lower(): value for name, value in context.get_all_request_header(0).items()}
+        protocol = sent.get("url_path")
+        if protocol == "ready":
             return {}, b'{"ready": true}'
         body = given.get("body", b"")
-        if protocol == b"v1":
+        if protocol == "v1":
             answered = self._answers.answer_v1(body)
         else:
-            sent = {name.lower(): value for name, value in context.get_all_request_header(0).items()}
             answered = self._answers.answer_v2(body, sent.get(v2.LENGTH_HEADER.lower()))
         return dict(answered.headers), b"".join(answered.buffers)
