@@ -156,27 +156,32 @@ RUNTIMES: tuple[Runtime, ...] = (
     ),
     Runtime(
         name="kserve-torchserve",
-        formats=(ServedFormat("pytorch", ("v1", "v2", "grpc-v2"), priority=2),),
+        formats=(ServedFormat("pytorch", ("v1", "v2"), priority=2),),
         adapter="torchserve",
         size=800_000_000,
-        # It declares neither numpy nor pyyaml.
-        requirements=("torchserve==0.12.*", "torch==2.13.0", "numpy", "pyyaml"),
+        # The last release (archived upstream); it declares neither numpy nor pyyaml, and our handler loads modules by value.
+        requirements=("torchserve==0.12.0", "torch==2.13.0", "numpy", "pyyaml", "cloudpickle"),
         programs=("java",),
+        binary=True,
         image="kserve-torchserve",
     ),
     Runtime(
         name="kserve-tritonserver",
         formats=(
             _triton("tensorrt"),
-            _triton("tensorflow"),
+            _triton("tensorflow", "tensorflow-cpu"),
             _triton("onnx", "onnxruntime"),
-            _triton("pytorch", "torch==2.13.0", auto_select=False),
+            _triton("pytorch", "torch==2.13.0", "cloudpickle", auto_select=False),
             _triton("triton"),
+            # By its Python backend, here only: KServe's row does not list them.
+            _triton("sklearn", "scikit-learn", "joblib", "pandas", auto_select=False),
+            _triton("xgboost", "xgboost-cpu", "scikit-learn", "pandas", auto_select=False),
+            _triton("lightgbm", "lightgbm", "scikit-learn", "pandas", auto_select=False),
+            _triton("python", "cloudpickle", "pandas", auto_select=False),
         ),
         adapter="triton",
-        requirements=("nvidia-pytriton==0.7.*",),
-        # Its stub embeds a Python 3.11 and fails beside a newer one.
-        python=">=3.11,<3.11.7",
+        # The last release; it carries Triton 2.51 with one Python backend for each Python from 3.8 to 3.13, and wants numpy < 2.
+        requirements=("nvidia-pytriton==0.7.0",),
         binary=True,
         image="kserve-tritonserver",
     ),

@@ -251,6 +251,9 @@ def _with_id(body: bytes | bytearray | memoryview, headers: dict[str, str]) -> b
 def _is_ready(launch: Launch, address: Address) -> bool:
     connection = _Connection(address)
     try:
+        if launch.ready_path is None:
+            connection.connect()
+            return True
         connection.request("GET", launch.ready_path, headers=dict(launch.headers()))
         status = connection.getresponse().status
         return status < 500 if launch.any_answer else status == 200

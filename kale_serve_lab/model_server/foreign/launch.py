@@ -33,7 +33,7 @@ class Launch:
     """How the child is started and reached.
 
     `env` is added to the environment that the child gets. `http` is where it will listen: (host, port) or a Unix socket;
-    `grpc` is "unix:/path", "127.0.0.1:port" or None, and speaks `grpc_protocol`. `ready_path` answers 200 once the **model** is ready. `paths` says
+    `grpc` is "unix:/path", "127.0.0.1:port" or None, and speaks `grpc_protocol`. `ready_path` answers 200 once the **model** is ready (None: nobody listens before). `paths` says
     which of v1 and v2 the server speaks and where it takes predictions, under its own name for the model. `needs_id`: a v2
     request without an id gets one. `headers` gives what each of our requests carries beside its own, for a server that makes up
     a secret as it starts: it is called until the server is ready. `instead` is a Unix socket that the server may choose to
@@ -43,7 +43,7 @@ class Launch:
 
     argv: Sequence[str]
     http: tuple[str, int] | Path
-    ready_path: str
+    ready_path: str | None
     paths: Mapping[str, str]
     env: Mapping[str, str] = field(default_factory=dict)
     grpc: str | None = None
