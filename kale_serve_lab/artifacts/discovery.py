@@ -147,9 +147,14 @@ def datasets(namespace: Mapping[str, Any]) -> dict[str, Dataset]:
 
 
 def fit_arguments(model: Any, namespace: Mapping[str, Any], sources: Iterable[str]) -> list[str]:
-    """The variables that stand as features in a call of this model's `fit`, of the newest call first."""
+    """The variables that stand as features in a call of this model's `fit`, of the newest call first.
+
+    A Python object need not be fitted, nor a function: their `predict`, or the function itself, takes the same.
+    """
     own = {name for name, value in namespace.items() if value is model}
     class_name = type(model).__name__
+    python = savers.framework_of(model) in ("python", None)
+    methods = ("fit", "partial_fit", "predict") if python else ("fit", "partial_fit")
     found: list[str] = []
     for source in sources:
         try:
@@ -157,11 +162,13 @@ def fit_arguments(model: Any, namespace: Mapping[str, Any], sources: Iterable[st
         except (SyntaxError, ValueError):
             continue
         for node in ast.walk(tree):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            if not isinstance(node, ast.Call):
                 continue
-            if node.func.attr not in ("fit", "partial_fit") or not (
-                _names(node.func.value) & (own | {class_name})
-            ):
+            if isinstance(node.func, ast.Attribute):
+                called = node.func.attr in methods and _names(node.func.value) & (own | {class_name})
+            else:
+                called = python and _names(node.func) & own
+            if not called:
                 continue
             given = (
                 node.args[0] if node.args else next((k.value for k in node.keywords if k.arg == "X"), None)

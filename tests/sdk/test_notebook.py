@@ -21,6 +21,12 @@ class Hostile:
     @property
     def predict(self): raise SystemExit("asked")
 hostile = Hostile()
+def area(rows):
+    return rows["sepal length (cm)"] * rows["sepal width (cm)"]
+class Ruler:
+    def predict(self, rows):
+        return area(rows)
+ruler = Ruler()
 """
 CELL = "model = LogisticRegression(max_iter=500).fit(X_train, y)"
 
@@ -61,11 +67,13 @@ def ask(client, code, channel="shell", header=None):
     raise AssertionError("no answer")
 
 
-def test_models_are_found_and_submitted(kernel):
+def test_models_are_found_and_submitted(kernel, home):
     kernel.execute_interactive(SETUP, timeout=60, output_hook=lambda message: None)
     answer = ask(kernel, f"find_models({CELL!r})")
     assert answer["error"] is None
-    first, second = answer["models"]
+    first, third, second = sorted(answer["models"], key=lambda found: found["problem"] or "")
+    assert (third["variable"], third["framework"], third["summary"]) == ("ruler", "python", "Ruler")
+    assert third["sample"] is None
     assert first["variable"] == "model"
     assert first["in_cell"]
     assert first["fitted"]
@@ -77,7 +85,18 @@ def test_models_are_found_and_submitted(kernel):
     done = ask(kernel, "submit('model', name='iris', sample='X_train', tags={'stage': 'test'})")
     assert done["artifact"]["name"] == "iris"
     assert done["artifact"]["signature"]["source"] == "5 rows of X_train"
-    assert [stage["name"] for stage in done["stages"]] == ["package", "store"]
+    assert [stage["name"] for stage in done["stages"]] == ["package", "check", "store"]
+    # The rows of a Python object are those that a cell has called it with; its code lives in the notebook alone.
+    kernel.execute_interactive(
+        "ruler.predict(X_train)", timeout=60, store_history=True, output_hook=lambda message: None
+    )
+    (ruler,) = (found for found in ask(kernel, "find_models()")["models"] if found["variable"] == "ruler")
+    assert ruler["sample"]["variable"] == "X_train"
+    done = ask(kernel, "submit('ruler', name='ruler', sample='X_train')")
+    assert done["artifact"]["properties"]["checked"] == "loaded, and 5 rows predicted as before"
+    (source,) = (home / "data" / "store" / "trees").rglob("source/notebook.py")
+    assert "class Ruler:" in source.read_text()
+    assert "def area(rows):" in source.read_text()
     assert ask(kernel, "submit('nothing')")["error"]["code"] == "NotFound"
     assert ask(kernel, "submit('other')")["error"]["code"] == "UnsupportedModel"
 
