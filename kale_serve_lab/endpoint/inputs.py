@@ -114,7 +114,7 @@ def to_rows(given: Given) -> list[Any]:
 def _of_dict(value: dict[str, Any], signature: Signature | None, *, verbatim: bool) -> Given:
     if "instances" in value or verbatim:
         if not verbatim and isinstance(value.get("instances"), list):
-            _of_list(value["instances"], signature)
+            _check_instances(value["instances"], signature)
         return Given("dict", payload=value)
     inputs = value.get("inputs")
     if isinstance(inputs, list) and all(isinstance(item, Mapping) and "datatype" in item for item in inputs):
@@ -160,6 +160,16 @@ def _of_tensors(value: dict[str, Any], signature: Signature) -> Given:
                 hint="The first dimension of each tensor counts the rows.",
             )
     return Given("array", columns=found)
+
+
+def _check_instances(rows: list[Any], signature: Signature | None) -> None:
+    if signature is None or signature.layout != "tensors":
+        _of_list(rows, signature)
+        return
+    _some(len(rows))
+    named = _named(rows, signature)
+    assert named is not None
+    _of_named(named, signature)
 
 
 def _named(value: Any, signature: Signature) -> dict[str, Any] | None:
