@@ -137,7 +137,9 @@ def _array(values: list[Any], spec: TensorSpec | None) -> Any:
     if found.dtype.kind == "O" and spec is not None and spec.dtype in dtypes.FLOATS:
         found = np.array(_with_nan(values), dtype="float64")
     if spec is not None and spec.dtype != dtypes.BYTES and found.dtype.kind in "biuf":
-        return found.astype(dtypes.NUMPY[spec.dtype][0], copy=False)
+        told = found.astype(dtypes.NUMPY[spec.dtype][0], copy=False)
+        # A server may answer probabilities where the model itself answers classes: not to be cut down to zeros.
+        return told if spec.dtype in dtypes.FLOATS or np.array_equal(told, found) else found
     return found
 
 
