@@ -33,6 +33,8 @@ SERVED = "served"
 # What a user may ask for, and the ways of v2 to send it.
 CELLS = ("v1", "v2 JSON", "v2 binary", "grpc-v2", "grpc-v1")
 PROTOCOLS = ("v2", "v1", "grpc-v2", "grpc-v1")
+# A server that has not loaded such a small model by then never will.
+LOAD_SECONDS = 90
 # The formats, each with the environment (tests/peers.py) its model is made in; None: our own.
 FORMATS: dict[str, str | None] = {
     "sklearn": None,
@@ -129,7 +131,13 @@ def _pair(model: Reference, runtime: str) -> Found:
             try:
                 if service is None or protocol not in service.get("protocols", [service["protocol"]]):
                     ksl.serve(
-                        model.id, name=name, serve_config={"runtime": runtime, "protocol_version": protocol}
+                        model.id,
+                        name=name,
+                        serve_config={
+                            "runtime": runtime,
+                            "protocol_version": protocol,
+                            "timeout": LOAD_SECONDS,
+                        },
                     )
                     fresh = Client().request("GET", f"/api/services/{name}")
                     _check_server(runtime, fresh)
