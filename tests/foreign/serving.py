@@ -71,7 +71,7 @@ class Load:
         self._name, self._body = name, body
         self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
 
-    def __enter__(self) -> Load:
+    def __enter__(self) -> Load:  # noqa: PYI034 (Self is newer than Python 3.10)
         for thread in self._threads:
             thread.start()
         return self

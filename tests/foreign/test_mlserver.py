@@ -112,8 +112,7 @@ def test_a_model_fitted_on_an_array_serves_again_after_kill_9(shared_home) -> No
     with served(Model(model, name="plain", signature=data), "plain", runtime=RUNTIME) as service:
         shim, child = pids_of(service)
         os.kill(child, signal.SIGKILL)
-        service = until_ready_again("plain", shim)
-        assert f"{RUNTIME} was killed by SIGKILL" in service["sentence"]
+        assert f"{RUNTIME} was killed by SIGKILL" in until_ready_again("plain", shim)["sentence"]
         assert np.allclose(np.ravel(Endpoint("plain").predict(data)), model.predict(data))
 
 

@@ -158,6 +158,8 @@ class Foreign:
         headers = {
             name: value for name, value in request.headers.get_all() if name.lower() not in _NOT_FORWARDED
         }
+        if LENGTH_HEADER not in request.headers and "Content-Type" not in request.headers:
+            headers["Content-Type"] = "application/json"
         body = request.body
         if protocol == "v2" and self._launch.needs_id:
             body = _with_id(body, headers)

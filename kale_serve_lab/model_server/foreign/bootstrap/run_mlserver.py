@@ -14,7 +14,7 @@ import numpy as np
 from kale_serve_grpc import listen_on
 from kale_serve_table import Table
 from mlserver.cli.serve import load_settings
-from mlserver.codecs import RequestCodec, register_request_codec
+from mlserver.codecs import PandasCodec, RequestCodec, register_request_codec
 from mlserver.codecs.utils import get_decoded_or_raw
 from mlserver.errors import InferenceError
 from mlserver.rest import RESTServer
@@ -75,6 +75,8 @@ async def main() -> None:
 
 if TABLE is not None:
     register_request_codec(TableCodec)
+    # A client's own word for it wins over the model's, and MLServer takes gRPC's texts for bytes.
+    PandasCodec.decode_request = TableCodec.decode_request
 _listen_on_sockets()
 install_uvloop_event_loop()
 asyncio.run(main())
