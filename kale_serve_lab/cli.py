@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from kale_serve_lab.client import Client
-from kale_serve_lab.errors import InvalidInput, InvalidRequest, KaleServeError
+from kale_serve_lab.errors import Conflict, InvalidInput, InvalidRequest, KaleServeError
 
 _PAGE = 100
 # Deleting waits for requests in flight and for processes to end.
@@ -265,9 +265,7 @@ def _environments(options: argparse.Namespace) -> None:
         return
     items = client.request("GET", "/api/environments")["items"]
     if options.prune:
-        unused = [one for one in items if not one["used_by"]]
-        for one in unused:
-            _remove_environment(client, one["name"])
+        unused = [one for one in items if not one["used_by"] and _removed(client, one["name"])]
         if options.json:
             _print_json({"removed": [one["name"] for one in unused]})
         else:
@@ -293,6 +291,14 @@ def _environments(options: argparse.Namespace) -> None:
     _table(["NAME", "SIZE", "MADE", "USED BY", "FOR"], rows)
     total = _size(sum(one["size"] for one in items))
     print(f"{total} in {Path(items[0]['path']).parent}; --remove NAME or --prune frees it.")
+
+
+def _removed(client: Client, name: str) -> bool:
+    try:
+        _remove_environment(client, name)
+    except Conflict:  # it is just being made, or was taken into use a moment ago
+        return False
+    return True
 
 
 def _remove_environment(client: Client, name: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from kale_serve_lab.backends.local.rows import Rows
 from kale_serve_lab.backends.protocol import Backend
 from kale_serve_lab.daemon.threads import Threads
 from kale_serve_lab.errors import Conflict, KaleServeError
-from kale_serve_lab.serving.need import GRPC, artifact_of, module_of, programs_of
+from kale_serve_lab.serving.need import GRPC, artifact_of, module_of, programs_of, recorded_packages
 from kale_serve_lab.serving.preflight import Around, Prepared
 from kale_serve_lab.serving.runtimes import BUILT_IN, Runtime, of_container
 from kale_serve_lab.serving.types import ComponentName, InferenceService, ServiceKey
@@ -56,8 +55,7 @@ class Runtimes:
         python = artifact.environment.get("python") if artifact else None
         if runtime.adapter or artifact is None or not isinstance(python, str):
             return Prepared()
-        recorded = artifact.environment.get("packages")
-        names = tuple(map(str, recorded)) if isinstance(recorded, Mapping) else ()
+        names = tuple(recorded_packages(artifact))
         packages = await self._threads.files(self._environments.versions, python, names)
         lacks = service.protocol == "grpc-v2" and await self._environments.lacks(python, module_of(GRPC))
         return Prepared(packages=packages, lacks_grpc=lacks)

@@ -62,7 +62,7 @@ def modules_needed(spec: InferenceService, component: ComponentName, runtime: Ru
     artifact = artifact_of(spec, component)
     if artifact is None or not _in_own_interpreter(component, runtime):
         return ()
-    recorded = {_base(name) for name in _packages(artifact)}
+    recorded = {_base(name) for name in recorded_packages(artifact)}
     return tuple(
         dict.fromkeys(
             module_of(one) for one in _wanted(spec, component, runtime) if _base(one) not in recorded
@@ -96,7 +96,7 @@ def need_of(
     wanted = _wanted(spec, component, runtime)
     grpc = (GRPC,) if spec.protocol == "grpc-v2" else ()
     named = {_base(one) for one in (*wanted, *_OURS, *grpc)}
-    recorded = tuple(name for name in _packages(artifact) if _base(name) not in named)
+    recorded = tuple(name for name in recorded_packages(artifact) if _base(name) not in named)
     requirements = (*wanted, *recorded, *_OURS, *grpc)
     return Need(
         label=f"{artifact.name} {artifact.version}",
@@ -129,7 +129,7 @@ def _wanted(spec: InferenceService, component: ComponentName, runtime: Runtime) 
     return found.requirements if found else ()
 
 
-def _packages(artifact: ArtifactRef) -> dict[str, str]:
+def recorded_packages(artifact: ArtifactRef) -> dict[str, str]:
     """What is recorded of the artifact's environment; local versions (`2.13.0+cpu`) are those that everybody has."""
     recorded = artifact.environment.get("packages")
     if not isinstance(recorded, Mapping):
@@ -157,7 +157,7 @@ def _pins_of_format(
 
 
 def _pins(artifact: ArtifactRef | None, requirements: Iterable[str]) -> dict[str, str]:
-    packages = _packages(artifact) if artifact else {}
+    packages = recorded_packages(artifact) if artifact else {}
     asked = {distribution(one) for one in requirements}
     # What was saved with xgboost may be loaded with its build for processors only, a distribution of another name.
     pins = {

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from kale_serve_lab.errors import KaleServeError
 from kale_serve_lab.serving.names import check_service_name
-from kale_serve_lab.serving.need import Interpreter, Need, distribution, module_of
+from kale_serve_lab.serving.need import Interpreter, Need, distribution, module_of, recorded_packages
 from kale_serve_lab.serving.runtimes import RUNTIMES, Runtime, select, served
 from kale_serve_lab.serving.skew import skew
 from kale_serve_lab.serving.types import ArtifactRef, ComponentName, InferenceService
@@ -214,7 +214,7 @@ def _prepared(service: InferenceService, around: Around) -> list[Finding]:
             fix = f"Install it there: {python} -m pip install grpcio"
             findings.append(Finding("GrpcMissing", "error", "config.protocol_version", message, fix))
         there = _pinned(seen.need) if seen.packages is None else seen.packages
-        for words in skew(artifact.environment.get("packages") or {}, there):
+        for words in skew(recorded_packages(artifact), there):
             message = f"{artifact.name}:{artifact.version} was {words}."
             fix = "Most models load all the same; if this one does not, train or serve it with the same version."
             findings.append(Finding("VersionSkew", "warning", "environment", message, fix))

@@ -19,6 +19,7 @@ _READ_OF_SPEC = ("supportedModelFormats", "protocolVersions", "containers", "ann
 _READ_OF_CONTAINER = ("name", "image", "command", "args", "env")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _LONGEST = 253
+_DEEPEST = 50
 
 
 def from_yaml(text: str, source: str) -> Runtime:
@@ -32,26 +33,38 @@ def from_yaml(text: str, source: str) -> Runtime:
 
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise _bad(source, f"is larger than {MAX_BYTES // 1024} KiB")
+    loader = None
     try:
-        node = yaml.compose(text, Loader=_loader(yaml))
-        value = yaml.load(text, Loader=_loader(yaml))  # noqa: S506 (a SafeLoader that also refuses aliases)
+        loader = _loader(yaml)(text)
+        node = loader.get_single_node()
+        value = None if node is None else loader.construct_document(node)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise _bad(source, f"is no YAML: {error.problem}", mark.line + 1 if mark else None) from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise _bad(source, f"is no YAML: {str(error)[:200]}") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
     return _Reader(source, node).runtime(value)
 
 
 def _loader(yaml: Any) -> Any:
     class Loader(yaml.SafeLoader):  # type: ignore[misc]
-        """A safe loader without aliases: ten lines of them can stand for gigabytes."""
+        """A safe loader without aliases, ten lines of which can stand for gigabytes, and without deep nesting."""
+
+        depth = 0
 
         def compose_node(self, parent: Any, index: Any) -> Any:
+            mark = self.peek_event().start_mark
             if self.check_event(yaml.AliasEvent):
-                mark = self.peek_event().start_mark
                 raise yaml.composer.ComposerError(None, None, "aliases (*name) are not read", mark)
-            return super().compose_node(parent, index)
+            if self.depth >= _DEEPEST:
+                raise yaml.composer.ComposerError(None, None, "it is nested too deeply", mark)
+            self.depth += 1
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
 
     return Loader
 

@@ -47,13 +47,13 @@ def memory(pid: int) -> int:
         return 0
 
 
-def programs() -> Iterator[tuple[int, str]]:
-    """Pid and program, as it was called, of each process that may be looked at."""
+def commands() -> Iterator[tuple[int, list[str]]]:
+    """Pid and command line of each process that may be looked at."""
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            program = (entry / "cmdline").read_bytes().partition(b"\0")[0]
-            if program:
-                yield int(entry.name), os.fsdecode(program)
+            words = os.fsdecode((entry / "cmdline").read_bytes()).split("\0")
+            if words[0]:
+                yield int(entry.name), words
 
 
 def _stat(pid: int) -> list[str] | None:

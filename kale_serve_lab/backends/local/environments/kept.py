@@ -26,6 +26,7 @@ T = TypeVar("T")
 PLATFORM = f"{sys.platform}-{platform.machine()}"
 # Below it nothing is begun; most environments take some hundreds of megabytes.
 MIN_FREE_BYTES = 1 << 30
+_PARKED = "kale_serve_lab.model_server.parked"
 
 
 @dataclass(frozen=True)
@@ -131,11 +132,11 @@ class Environments:
         return found
 
     def running(self) -> dict[str, list[int]]:
-        """Environment: processes of ours that run in it, whoever started them."""
+        """Environment: processes of ours that run in it, whoever started them; one that is only parked does not count."""
         found: dict[str, list[int]] = {}
-        for pid, program in procs.programs():
-            path = Path(program)
-            if self.folder in path.parents:
+        for pid, command in procs.commands():
+            path = Path(command[0])
+            if self.folder in path.parents and _PARKED not in command:
                 found.setdefault(path.relative_to(self.folder).parts[0], []).append(pid)
         return found
 
