@@ -52,6 +52,7 @@ _DROPPED = {
     "upgrade",
 }
 _PATH = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@/%-]+")
+_ASKED = re.compile(r"/infer$|:[a-z]+$")
 _TRAVERSAL = re.compile(r"(?:^|/|%2f|%5c)(?:\.|%2e){1,2}(?=/|%2f|%5c|$)|%00|//", re.IGNORECASE)
 
 
@@ -105,6 +106,10 @@ class PredictHandler(Handler):
     async def post(self, *_: str) -> None:
         """Predictions."""
         await self._passed()
+
+    def allowed(self) -> list[str]:
+        """What the server behind takes there: predictions are posted, all else is read."""
+        return ["POST" if _ASKED.search(self.request.path) else "GET"]
 
     def on_connection_close(self) -> None:
         """Give up with the caller."""

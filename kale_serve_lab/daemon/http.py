@@ -85,7 +85,17 @@ class Handler(web.RequestHandler):
                     subject=f"{self.request.method} {self.request.path[:200]}",
                     hint="The daemon's log says why: logs/daemon.log in the data directory.",
                 )
+        if status_code == 405:
+            self.set_header("Allow", ", ".join(self.allowed()))
         self.answer(error.to_json(), status_code)
+
+    def allowed(self) -> list[str]:
+        """The methods that this address takes."""
+        return [
+            method
+            for method in self.SUPPORTED_METHODS
+            if getattr(type(self), method.lower()) is not getattr(web.RequestHandler, method.lower())
+        ]
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         """Take the status from our own errors."""
