@@ -72,10 +72,7 @@ export function ServeForm(props: IServeFormProps): JSX.Element {
       {offer.transformers.length > 0 && (
         <SelectRow
           label={trans.__('Transformer')}
-          field="transformer"
-          notes={notes}
-          value={values.transformer}
-          onChange={transformer => set({ transformer })}
+          {...row(parts, 'transformer')}
           options={[
             { value: '', label: trans.__('none') },
             ...offer.transformers.map(item => ({ value: item.key, label: item.label }))
@@ -103,30 +100,24 @@ interface IPartProps {
   trans: TranslationBundle;
 }
 
-function NameAndVersion({
-  choice,
-  values,
-  notes,
-  set,
-  trans
-}: IPartProps & { choice: IModelChoice }): JSX.Element {
+/** What a row has from the value of its own name. */
+function row(
+  { values, notes, set }: IPartProps,
+  field: 'name' | 'version' | 'endpoint' | 'sample' | 'transformer'
+): Pick<React.ComponentProps<typeof TextRow>, 'field' | 'notes' | 'value' | 'onChange'> {
+  return { field, notes, value: values[field], onChange: value => set({ [field]: value }) };
+}
+
+function NameAndVersion({ choice, ...parts }: IPartProps & { choice: IModelChoice }): JSX.Element {
+  const { values, trans } = parts;
   const existing = values.name.trim() === choice.name ? choice.versions : [];
   return (
     <>
-      <TextRow
-        label={trans.__('Name')}
-        field="name"
-        notes={notes}
-        value={values.name}
-        onChange={name => set({ name })}
-      />
+      <TextRow label={trans.__('Name')} {...row(parts, 'name')} />
       <TextRow
         label={trans.__('Version')}
-        field="version"
-        notes={notes}
+        {...row(parts, 'version')}
         isShort
-        value={values.version}
-        onChange={version => set({ version })}
         hint={
           existing.length > 0
             ? trans._n('%2 exists', '%2 exist', existing.length, existing.slice(0, 3).join(', '))
@@ -137,13 +128,8 @@ function NameAndVersion({
   );
 }
 
-function EndpointRows({
-  services,
-  values,
-  notes,
-  set,
-  trans
-}: IPartProps & { services: readonly IService[] }): JSX.Element {
+function EndpointRows({ services, ...parts }: IPartProps & { services: readonly IService[] }): JSX.Element {
+  const { values, notes, set, trans } = parts;
   const modes: [IServeValues['mode'], string][] = [
     ['new', trans.__('a new one')],
     ['revision', trans.__('the next revision of one')]
@@ -170,13 +156,7 @@ function EndpointRows({
         </FormRow>
       )}
       {values.mode === 'new' ? (
-        <TextRow
-          label={trans.__('Endpoint name')}
-          field="endpoint"
-          notes={notes}
-          value={values.endpoint}
-          onChange={endpoint => set({ endpoint })}
-        />
+        <TextRow label={trans.__('Endpoint name')} {...row(parts, 'endpoint')} />
       ) : (
         <SelectRow
           label={trans.__('Next revision of')}
@@ -194,13 +174,8 @@ function EndpointRows({
   );
 }
 
-function SampleRow({
-  choice,
-  values,
-  notes,
-  set,
-  trans
-}: IPartProps & { choice: IModelChoice }): JSX.Element {
+function SampleRow({ choice, ...parts }: IPartProps & { choice: IModelChoice }): JSX.Element {
+  const { values, notes, trans } = parts;
   if (choice.candidates.length === 0) {
     return (
       <TextOnlyRow label={trans.__('Sample')} field="sample" notes={notes}>
@@ -213,11 +188,8 @@ function SampleRow({
   return (
     <SelectRow
       label={trans.__('Sample')}
-      field="sample"
-      notes={notes}
+      {...row(parts, 'sample')}
       isShort
-      value={values.sample}
-      onChange={sample => set({ sample })}
       options={[
         ...choice.candidates.map(variable => ({ value: variable, label: variable })),
         { value: '', label: trans.__('none') }

@@ -68,7 +68,7 @@ export function ServePanel({ flow, onDone, onCancel, trans }: IServePanelProps):
         <div className="jp-KaleServe-form">
           <p role="status">
             {trans.__('No model was found in this notebook’s kernel.')}{' '}
-            {trans.__('Run the cell that fits a scikit-learn, XGBoost or LightGBM model, then look again.')}
+            {trans.__('Run the cell that trains or loads one, then look again.')}
           </p>
           <div className="jp-KaleServe-buttons">
             {close}
