@@ -74,6 +74,37 @@ def test_what_cannot_be_done_is_said_on_stderr_with_exit_code_1(run, home):
     assert told["error"]["code"] == "EndpointNotFound"
 
 
+def test_runtimes_and_environments_are_listed_and_freed(run, home):
+    table = run("runtimes")
+    assert table.returncode == 0
+    rows = {line.split()[0]: line for line in table.stdout.splitlines()}
+    assert rows["NAME"].split() == ["NAME", "SERVES", "HERE"]
+    assert "sklearn xgboost lightgbm" in rows["kale-built-in"] and rows["kale-built-in"].endswith("yes")
+    assert rows["kserve-mlserver"].endswith("makes 600.0 MB first")
+    named = {one["name"] for one in json.loads(run("runtimes", "--json").stdout)["items"]}
+    assert named == rows.keys() - {"NAME"}
+    (home / "data" / "runtimes").mkdir()
+    (home / "data" / "runtimes" / "b.yaml").write_text("a: [")
+    assert "b.yaml, line 1, is no YAML" in run("runtimes").stderr
+    assert run("environments").stdout == "No environments.\n"
+    for name in ("tiny-1", "tiny-2"):
+        (home / "environments" / name).mkdir()
+        (home / "environments" / name / "half").write_bytes(b"1" * 5000)
+    lines = run("environments").stdout.splitlines()
+    assert lines[0].split() == ["NAME", "SIZE", "MADE", "USED", "BY", "FOR"]
+    # The size is that on the disk, whose blocks differ.
+    assert lines[1].split()[2] == "KB" and "not whole" in lines[1]
+    assert str(home / "environments") in lines[3]
+    assert run("environments", "--remove", "tiny-1").stdout == "tiny-1 is removed.\n"
+    gone = run("environments", "--remove", "tiny-1")
+    assert (gone.returncode, gone.stdout) == (1, "")
+    assert "no environment 'tiny-1'" in gone.stderr
+    assert run("environments", "--prune").stdout.startswith("1 removed, ")
+    assert json.loads(run("environments", "--json").stdout) == {"items": []}
+    assert run("environments", "--prune").stdout == "There is none that nothing uses.\n"
+    assert run("environments", "--prune", "--remove", "x").returncode == 2
+
+
 def test_a_wrong_command_line_is_told_with_exit_code_2(run):
     for arguments in ([], ["fly"], ["list", "--limit", "0"], ["stop", "x", "--all"], ["predict", "x"]):
         done = run(*arguments)
