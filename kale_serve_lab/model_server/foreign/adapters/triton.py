@@ -145,7 +145,8 @@ def _backends(given: Given, package: Path) -> Path:
     folder.mkdir(parents=True)
     for file in (*(package / "backends" / "python").iterdir(), stub):
         # Copied: the program looks for the backend beside itself, where links do not lead.
-        shutil.copy(file, folder / file.name)
+        if file.is_file():
+            shutil.copy(file, folder / file.name)
     return folder.parent
 
 
