@@ -48,7 +48,7 @@ def markdown(table: Table) -> str:
 
 
 def _words(model_format: str) -> str:
-    return model_format.replace("_frame", " of mixed columns")
+    return model_format.replace("_frame", " of mixed columns").replace("_regressor", " regressor")
 
 
 def _served(cells: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,12 +35,14 @@ CELLS = ("v1", "v2 JSON", "v2 binary", "grpc-v2", "grpc-v1")
 PROTOCOLS = ("v2", "v1", "grpc-v2", "grpc-v1")
 # A server that has not loaded such a small model by then never will.
 LOAD_SECONDS = 90
-# The formats, each with the environment (tests/peers.py) its model is made in; None: our own.
+# The formats (and what else of a format makes a difference), each with the environment (tests/peers.py) its model is made in; None: our own.
 FORMATS: dict[str, str | None] = {
     "sklearn": None,
     "sklearn_frame": None,
     "xgboost": None,
+    "xgboost_regressor": None,
     "lightgbm": None,
+    "lightgbm_regressor": None,
     "pytorch": "torch",
     "tensorflow": "tensorflow",
     "onnx": "onnx",
@@ -202,7 +204,8 @@ def _ask(name: str, model: Reference, cell: str, service: Mapping[str, Any]) -> 
     try:
         with ksl.Endpoint(name, protocol_version=protocol) as endpoint:
             if cell == "v2 JSON":
-                answered = endpoint.predict(_json_request(model))
+                listed = endpoint.metadata()["inputs"]
+                answered = endpoint.predict(_json_request(model, [one["name"] for one in listed]))
                 found: Any = {item["name"]: _array_of(item) for item in answered["outputs"]}
             else:
                 found = endpoint.predict(model.rows)
@@ -211,11 +214,12 @@ def _ask(name: str, model: Reference, cell: str, service: Mapping[str, Any]) -> 
     return _difference(model, found) or SERVED
 
 
-def _json_request(model: Reference) -> dict[str, Any]:
-    """As somebody with curl would write it."""
-    named = {"input-0": model.rows}
+def _json_request(model: Reference, names: Sequence[str]) -> dict[str, Any]:
+    """As somebody with curl would write it, who has read the model's metadata."""
     if isinstance(model.rows, pd.DataFrame):
-        named = {name: model.rows[name].to_numpy() for name in model.rows}
+        named = {name: model.rows[name].to_numpy() for name in names}
+    else:
+        named = dict.fromkeys(names, model.rows)
     made = [tensors.from_array(name, values) for name, values in named.items()]
     return {
         "inputs": [
