@@ -9,8 +9,8 @@ import importlib.util
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from kale_serve_lab import errors
 from kale_serve_lab.endpoint.transport import MAX_BODY, CannotConnect, place_of
@@ -19,18 +19,12 @@ from kale_serve_lab.inference.grpc import tensorflow
 from kale_serve_lab.inference.grpc import v2 as messages
 from kale_serve_lab.inference.tensors import Tensor
 
+if TYPE_CHECKING:
+    from kale_serve_lab.endpoint.services import Target
+
 
 class NotSpoken(errors.UpstreamFailed):
     """The server has no such service: it speaks another protocol."""
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where a gRPC server listens: a Unix socket's path, or `host:port`."""
-
-    address: str
-    unix: bool = False
-    tls: bool = False
 
 
 def require(name: str) -> None:

@@ -7,18 +7,18 @@ import importlib.util
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from kale_serve_lab import errors
 from kale_serve_lab.endpoint import refusals
-from kale_serve_lab.endpoint.grpc import Calls, NotSpoken, Speaker, Target, require, speaker
 from kale_serve_lab.endpoint.transport import CannotConnect, Transport
 from kale_serve_lab.inference.signature import Signature, TensorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kale_serve_lab.endpoint.grpc import Speaker
     from kale_serve_lab.endpoint.http1 import Response
 
 
@@ -26,7 +26,17 @@ Protocol_ = Literal["v1", "v2", "grpc-v1", "grpc-v2"]
 PROTOCOLS: Final[tuple[Protocol_, ...]] = ("v1", "v2", "grpc-v1", "grpc-v2")
 GRPC: Final = frozenset({"grpc-v1", "grpc-v2"})
 
-Line = Transport | Speaker
+# gRPC's half is imported where a service is asked that way: it would take half of what this package's import does.
+Line: TypeAlias = "Transport | Speaker"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a gRPC server listens: a Unix socket's path, or `host:port`."""
+
+    address: str
+    unix: bool = False
+    tls: bool = False
 
 
 @dataclass(frozen=True)
@@ -124,6 +134,8 @@ class DaemonSource:
                     subject=self._name,
                     hint="isvc.wait() waits until it is ready.",
                 )
+            from kale_serve_lab.endpoint.grpc import Calls, speaker
+
             return speaker(service.protocol, Calls(service.grpc, self._name), self._name, service.model)
         assert service.address is not None
         return Transport(service.address)
@@ -246,6 +258,8 @@ class GrpcSource:
     base = ""
 
     def __init__(self, name: str, url: str, token: str | None, protocol: Protocol_ | None = None) -> None:
+        from kale_serve_lab.endpoint.grpc import require
+
         require(name)
         parts = _split(url, ("grpc", "grpcs"))
         if protocol is not None and not protocol.startswith("grpc"):
@@ -266,6 +280,8 @@ class GrpcSource:
 
     def find(self) -> Service:
         """Reads the model's metadata by the Open Inference Protocol; a server without is asked by TensorFlow Serving's."""
+        from kale_serve_lab.endpoint.grpc import Calls, NotSpoken, speaker
+
         calls = Calls(self._target, self._name, self.token)
         try:
             for protocol in ("grpc-v2", "grpc-v1"):
@@ -287,6 +303,8 @@ class GrpcSource:
 
     def line(self, service: Service) -> Line:
         """A connection of its own."""
+        from kale_serve_lab.endpoint.grpc import Calls, speaker
+
         calls = Calls(self._target, self._name, self.token)
         return speaker(service.protocol, calls, self._name, service.model)
 

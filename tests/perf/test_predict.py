@@ -25,10 +25,13 @@ from kale_serve_lab.inference.tensors import from_array
 pytestmark = pytest.mark.perf
 ROOT = Path(__file__).parents[2]
 
-# Reads requests by their Content-Length and answers each with the bytes in the file that argv names.
+# Reads requests by their Content-Length and answers each with the bytes in the file that argv names; says of itself that it
+# takes binary tensors.
 SERVER = r"""
 import os, socket, sys
 answer = open(sys.argv[2], "rb").read()
+itself = b'{"name":"mute","version":"1","extensions":["binary_tensor_data"]}'
+itself = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(itself), itself)
 listener = socket.socket(fileno=int(sys.argv[1]))
 buffer = memoryview(bytearray(8 << 20))
 while True:
@@ -49,7 +52,7 @@ while True:
         while have < size:
             have += connection.recv_into(buffer[have:])
         have = 0
-        connection.sendall(answer)
+        connection.sendall(itself if head.startswith(b"get /v2 ") else answer)
 """
 
 
