@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import pickle
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -82,7 +83,13 @@ def load_exported(path: Path) -> Any:
     before = os.environ.get(_WEIGHTS_ONLY)
     os.environ[_WEIGHTS_ONLY] = "1"
     try:
-        return torch.export.load(path)
+        # By its content: a name that does not end in .pt2 would be warned of.
+        with path.open("rb") as file:
+            return torch.export.load(file)
+    except pickle.UnpicklingError as error:
+        raise loaders.WrongFile(
+            f"{path.name} holds pickled parts that are no tensors, not only a program"
+        ) from error
     finally:
         if before is None:
             del os.environ[_WEIGHTS_ONLY]
