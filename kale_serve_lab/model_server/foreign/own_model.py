@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
+import traceback
 from pathlib import Path
 
-import kale_serve_lab
+from kale_serve_lab.model_server import loaders
 from kale_serve_lab.model_server.answers import Answers
 from kale_serve_lab.model_server.foreign.launch import Given
 from kale_serve_lab.model_server.spec import LaunchSpec
 
 _FILE = "model.json"
+_PACKAGE = Path(__file__).resolve().parents[2]
 
 
 def hand_over(given: Given) -> dict[str, str]:
@@ -39,10 +42,21 @@ def hand_over(given: Given) -> dict[str, str]:
     (given.work / _FILE).write_text(json.dumps(value))
     folder = given.work / "import"
     folder.mkdir()
-    (folder / "kale_serve_lab").symlink_to(Path(kale_serve_lab.__file__).resolve().parent)
+    (folder / "kale_serve_lab").symlink_to(_PACKAGE)
     return {"PYTHONPATH": str(folder), "KALE_SERVE_WORK": str(given.work)}
 
 
 def load(work: Path) -> Answers:
-    """In the server's process: the model that was handed over. Raises what its framework raises."""
-    return Answers(LaunchSpec.from_json(json.loads((work / _FILE).read_bytes())))
+    """In the server's process: the model that was handed over.
+
+    Where it does not load, the cause is the last line that is written, which is where our process looks for it.
+    """
+    spec = LaunchSpec.from_json(json.loads((work / _FILE).read_bytes()))
+    try:
+        return Answers(spec)
+    except BaseException as error:  # a model file may raise SystemExit
+        traceback.print_exc()
+        failure = loaders.load_error(spec, error)
+        sys.stderr.write(f"LoadError: {failure.message}\n")
+        sys.stderr.flush()
+        raise failure from error

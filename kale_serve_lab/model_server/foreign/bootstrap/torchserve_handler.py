@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import signal
-import traceback
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,6 @@ class Handler:
         try:
             self._answers = own_model.load(Path(os.environ["KALE_SERVE_WORK"]))
         except BaseException:
-            traceback.print_exc()
             os.kill(os.getppid(), signal.SIGTERM)
             raise
 

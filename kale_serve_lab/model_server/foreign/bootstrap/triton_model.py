@@ -21,11 +21,7 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:  # noqa: ARG002 (Triton's own)
         """Load the model; what is raised ends the server."""
-        try:
-            self._answers = own_model.load(Path(os.environ["KALE_SERVE_WORK"]))
-        except BaseException:
-            traceback.print_exc()
-            raise
+        self._answers = own_model.load(Path(os.environ["KALE_SERVE_WORK"]))
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """One response a request."""
