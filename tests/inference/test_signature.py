@@ -104,3 +104,26 @@ def test_names_of_dtypes(given, name):
 def test_a_dtype_without_a_name():
     with pytest.raises(InvalidSignature):
         dtypes.v2_name("complex64")
+
+
+def test_several_tensors():
+    inputs = [TensorSpec("image", "FP32", (-1, 3, 8, 8)), TensorSpec("words", "INT64", (-1, -1))]
+    signature = Signature(layout="tensors", inputs=inputs, input_example=[[[[[0.0]]], [1, 2]]])
+    assert Signature.from_json(json.loads(json.dumps(signature.to_json()))) == signature
+    assert signature.wire_inputs() == tuple(inputs)
+    assert signature.one_dtype is None
+    outputs = [TensorSpec("score", "FP32", (-1, 2))]
+    assert signature.with_outputs(outputs).outputs == tuple(outputs)
+    assert signature.with_outputs(outputs).input_example == signature.input_example
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ([], "at least one input"),
+        ([TensorSpec("x", "FP32", ())], "the first dimension of each input is the batch"),
+    ],
+)
+def test_several_tensors_have_a_batch(inputs, said):
+    with pytest.raises(InvalidSignature, match=said):
+        Signature(layout="tensors", inputs=inputs)
