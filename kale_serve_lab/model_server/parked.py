@@ -102,11 +102,24 @@ class _Parked:
             for fd in fds:
                 os.close(fd)
             return self._tell({"type": "error", "message": str(error)})
-        pid = self._fork(spec, fds)
+        pid, go = self._fork(spec, fds)
         self._children.add(pid)
         for fd in fds:
             os.close(fd)
-        return self._tell({"type": "forked", "pid": pid})
+        try:
+            # A daemon that has given up waiting never takes it over: the closed pipe then ends it.
+            if self._tell({"type": "forked", "pid": pid}) and self._taken():
+                os.write(go, b"!")
+                return True
+            return False
+        finally:
+            os.close(go)
+
+    def _taken(self) -> bool:
+        try:
+            return bool(json.loads(self._daemon.recv(_MAX_MESSAGE))["type"] == "go")
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     def _receive(self) -> tuple[bytes, list[int]]:
         fds = array.array("i")
@@ -116,7 +129,9 @@ class _Parked:
                 fds.frombytes(payload[: len(payload) - len(payload) % fds.itemsize])
         return data, list(fds)
 
-    def _fork(self, spec: dict[str, Any], fds: list[int]) -> int:
+    def _fork(self, spec: dict[str, Any], fds: list[int]) -> tuple[int, int]:
+        """The child's pid, and the pipe whose first byte lets it begin."""
+        wait, go = os.pipe()
         with warnings.catch_warnings():
             # Python sees BLAS's workers and warns; BLAS has its own handlers around fork, and nothing has computed yet.
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -124,8 +139,13 @@ class _Parked:
         if pid:
             with contextlib.suppress(OSError):  # the child does it too: whoever comes first
                 os.setpgid(pid, pid)
-            return pid
+            os.close(wait)
+            return pid, go
         try:
+            os.close(go)
+            if not os.read(wait, 1):
+                os._exit(0)
+            os.close(wait)
             self._become_server(spec, *fds)
         except BaseException:
             import traceback

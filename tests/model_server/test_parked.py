@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -33,13 +34,15 @@ class Parked:
     def receive(self):
         return json.loads(self.sock.recv(1 << 16))
 
-    def fork(self, server):
+    def fork(self, server, go=True):
         spec = {key: value for key, value in server.spec.items() if key not in ("listen_fd", "control_fd")}
         with open(server.log_path, "ab") as log:
             fds = [server.listener.fileno(), server.control_listener.fileno(), log.fileno()]
             socket.send_fds(self.sock, [json.dumps({"type": "fork", "spec": spec}).encode()], fds)
         message = self.receive()
         assert message["type"] == "forked"
+        if go:
+            self.sock.send(b'{"type": "go"}')
         return message["pid"]
 
     def close(self):
@@ -115,3 +118,17 @@ def test_nonsense_is_answered_and_changes_nothing(parked, servers, home):
     for message in (b"nonsense", b"{}", b'{"type": "fork", "spec": {}}'):
         parent.sock.send(message)
         assert parent.receive()["type"] == "error"
+
+
+def test_a_server_that_nobody_takes_over_ends_with_its_parent(parked, servers, home):
+    parent = parked()
+    server = servers(**sklearn_array_classifier().write(home / "a"))
+    pidfd = os.pidfd_open(parent.fork(server, go=False))
+    parent.process.kill()
+    parent.process.wait(20)
+    poller = select.poll()
+    poller.register(pidfd, select.POLLIN)
+    assert poller.poll(20_000)
+    os.close(pidfd)
+    parent.process.returncode = 0
+    assert "loaded in" not in server.log

@@ -86,14 +86,19 @@ class ParkedPool:
             return None
         async with interpreter.lock:
             interpreter.answer = self._loop.create_future()
+            taken = False
             try:
                 message = json.dumps({"type": "fork", "spec": spec}).encode()
                 socket.send_fds(interpreter.connection, [message], fds)
                 pid = await asyncio.wait_for(interpreter.answer, ANSWER_SECONDS)
+                interpreter.connection.send(b'{"type": "go"}')
+                taken = True
             except (OSError, asyncio.TimeoutError):
-                # One that is silent may still fork later: it is ended, so that no second server appears.
-                self._drop(key, interpreter)
                 return None
+            finally:
+                if not taken:
+                    # Also where nobody waits any more. What it has forked, or still forks, ends with it: it was not let go.
+                    self._drop(key, interpreter)
             self._statuses[pid] = self._loop.create_future()
             self._rest(key, interpreter)
             return pid

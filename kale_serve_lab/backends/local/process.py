@@ -84,8 +84,8 @@ class Process:
         self.parkable = launch.parked
         control = sockets.listen(launch.control_path)
         log = logs.open_for_server(launch.log_path)
+        pid = None
         try:
-            pid = None
             if launch.parked is not None:
                 fds = [launch.listener.fileno(), control.fileno(), log]
                 fds += [] if launch.grpc_listener is None else [launch.grpc_listener.fileno()]
@@ -93,11 +93,17 @@ class Process:
             if pid is None:
                 pid = _fresh(launch, control, log)
             # A connection made while the listener is certainly there cannot come too early.
-            connected = await Control.connect(launch.control_path, self._received)
+            self._control = await Control.connect(launch.control_path, self._received)
+        except BaseException:
+            # The service may be deleted at this very moment: what nobody watches must not run.
+            if pid is not None:
+                procs.end_group(pid)
+                with contextlib.suppress(ChildProcessError):
+                    os.waitid(os.P_PID, pid, os.WEXITED)
+            raise
         finally:
             control.close()
             os.close(log)
-        self._control = connected
         self.record = replace(self.record, pid=pid, start_time=procs.start_time(pid))
         self._watch()
 
