@@ -97,9 +97,7 @@ class Process:
         except BaseException:
             # The service may be deleted at this very moment: what nobody watches must not run.
             if pid is not None:
-                procs.end_group(pid)
-                with contextlib.suppress(ChildProcessError):
-                    os.waitid(os.P_PID, pid, os.WEXITED)
+                _end_now(pid)
             raise
         finally:
             control.close()
@@ -248,6 +246,13 @@ class Process:
         with contextlib.suppress(ValueError):
             return f"killed by {signal.Signals(-status).name}"
         return f"killed by signal {-status}"
+
+
+def _end_now(pid: int) -> None:
+    procs.end_group(pid)
+    # One that was forked is its parent's to reap.
+    with contextlib.suppress(ChildProcessError):
+        os.waitid(os.P_PID, pid, os.WEXITED)
 
 
 def _fresh(launch: Launch, control: socket.socket, log: int) -> int:
