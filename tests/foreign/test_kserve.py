@@ -38,7 +38,7 @@ def model(frame):
     steps = make_column_transformer(
         (OneHotEncoder(), ["sort"]), (SimpleImputer(), ["age"]), remainder="passthrough"
     )
-    return make_pipeline(steps, LogisticRegression()).fit(frame, [0, 1, 0, 1])
+    return make_pipeline(steps, LogisticRegression()).fit(frame, ["no", "yes", "no", "yes"])
 
 
 @pytest.fixture(scope="module")

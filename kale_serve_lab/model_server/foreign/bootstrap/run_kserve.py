@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import uvicorn
 from kale_serve_grpc import listen_on
 from kale_serve_table import Table
@@ -57,7 +58,13 @@ class Served(Model):
         except (ValueError, TypeError, KeyError, IndexError) as error:
             raise InvalidInput(str(error)) from error
         try:
-            return get_predict_response(payload, self.answer(given), NAME)
+            found = self.answer(given)
+            if isinstance(payload, InferRequest) and getattr(getattr(found, "dtype", None), "kind", "") in (
+                "O",
+                "U",
+            ):
+                found = _bytes(found)
+            return get_predict_response(payload, found, NAME)
         except Exception as error:
             raise InferenceError(str(error)) from error
 
@@ -69,6 +76,11 @@ class Served(Model):
                 [(found.name, found.shape, found.as_numpy()) for found in payload.inputs]
             )
         return self.table.of_rows(payload["inputs"] if "inputs" in payload else payload["instances"])
+
+
+def _bytes(found: Any) -> Any:
+    """Texts as bytes: `kserve` decodes each text of a v2 answer, whatever it is."""
+    return np.array([str(one).encode() for one in found.ravel()], dtype=object).reshape(found.shape)
 
 
 def _sklearn(path: str) -> Any:
