@@ -40,7 +40,7 @@ def prepare(given: Given) -> Launch:
         "uri": str(given.folder / there[0]) if there[0] else str(given.folder),
         "version": str(spec.revision),
     }
-    if spec.framework != "mlflow" and table.write(spec.signature, given.work):
+    if table.write(spec.signature, given.work):
         parameters["content_type"] = "kale-serve-table"
     settings = {
         "debug": False,

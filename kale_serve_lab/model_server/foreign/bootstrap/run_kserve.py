@@ -22,6 +22,7 @@ from kserve.protocol.rest.server import RESTServer
 from kserve.utils.utils import get_predict_input, get_predict_response
 
 FORMAT, NAME, ARTIFACT, WORK, HTTP_SOCKET, GRPC_SOCKET = sys.argv[1:7]
+TABLE = Table.read(Path(WORK))
 SUFFIXES = {
     "sklearn": (".joblib", ".pkl", ".pickle"),
     "xgboost": (".bst", ".json", ".ubj"),
@@ -35,7 +36,6 @@ class Served(Model):
 
     def __init__(self) -> None:
         super().__init__(NAME)
-        self.table = Table.read(Path(WORK))
         self.load()
 
     def load(self) -> bool:
@@ -69,13 +69,11 @@ class Served(Model):
             raise InferenceError(str(error)) from error
 
     def _input(self, payload: Any) -> Any:
-        if self.table is None:
+        if TABLE is None:
             return get_predict_input(payload)
         if isinstance(payload, InferRequest):
-            return self.table.of_tensors(
-                [(found.name, found.shape, found.as_numpy()) for found in payload.inputs]
-            )
-        return self.table.of_rows(payload["inputs"] if "inputs" in payload else payload["instances"])
+            return TABLE.of_tensors([(found.name, found.shape, found.as_numpy()) for found in payload.inputs])
+        return TABLE.of_rows(payload["inputs"] if "inputs" in payload else payload["instances"])
 
 
 def _bytes(found: Any) -> Any:
@@ -116,12 +114,18 @@ def _pmml(path: str) -> Any:
         if isinstance(given, pd.DataFrame):
             rows = given.to_dict(orient="records")
         else:
-            rows = [
-                dict(zip(fields, getattr(row, "tolist", lambda row=row: row)(), strict=True)) for row in given
-            ]
+            rows = [_named(fields, getattr(row, "tolist", lambda row=row: row)()) for row in given]
         return pd.DataFrame([evaluator.evaluate(row) for row in rows])
 
     return answer
+
+
+def _named(fields: list[str], row: list[Any]) -> dict[str, Any]:
+    """A row by the PMML's fields: of a table's columns the model may need only some."""
+    names = TABLE.names if TABLE is not None and set(fields) <= set(TABLE.names) else fields
+    if len(row) != len(names):
+        raise ValueError(f"A row has {len(row)} values; the model takes {', '.join(names)}.")
+    return dict(zip(names, row, strict=True))
 
 
 def _listen_on_sockets() -> None:
