@@ -205,6 +205,9 @@ class _Server:
         if self._stopping:
             return
         self._stopping = True
+        if self._http is not None:
+            # Before anyone hears of it: what is answered from now on is the connection's last.
+            self._http.draining = True
         self._state.change("draining", f"{self._spec.service} finishes what is in flight.")
 
         async def leave() -> None:
@@ -220,7 +223,6 @@ class _Server:
         http, grpc = self._http, self._grpc
         if http is None or grpc is None:
             return False
-        http.draining = True
         await asyncio.gather(http.finish_in_flight(seconds), grpc.finish_in_flight(seconds))
         return not http.in_flight and not grpc.in_flight
 
