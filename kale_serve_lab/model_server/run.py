@@ -223,6 +223,7 @@ class _Server:
         http, grpc = self._http, self._grpc
         if http is None or grpc is None:
             return False
+        http.draining = True
         await asyncio.gather(http.finish_in_flight(seconds), grpc.finish_in_flight(seconds))
         return not http.in_flight and not grpc.in_flight
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
-from kale_serve_lab.errors import KaleServeError, PredictFailed, from_json
+from kale_serve_lab.errors import PredictFailed
 from kale_serve_lab.inference import tensors, v1, v2
 from kale_serve_lab.inference.signature import Signature
+from kale_serve_lab.inference.statuses import of_http
 from kale_serve_lab.inference.tensors import Tensor
 
 _MAX_ANSWER = 64 << 20
@@ -29,9 +29,9 @@ async def predict(path: Path, model_name: str, signature: Signature | None, prot
         header, _, _ = v2.encode_request(_inputs(signature), binary=False)
         status, body = await _exchange(path, "POST", f"/v2/models/{model_name}/infer", header)
     if status != 200:
-        cause = _cause(status, body)
+        cause = of_http(status, body, model_name)
         raise PredictFailed(
-            f"{model_name} loads but cannot predict its own sample: {cause.message}",
+            f"{model_name} loads but cannot predict its own sample: {cause.message.removeprefix(f'{model_name}: ')}",
             subject=model_name,
             hint=cause.hint or "Try the model on the sample in the notebook, and serve it again.",
             details={"stage": "predict", "sample": signature.source if signature is not None else None},
@@ -62,13 +62,6 @@ def _tensor(name: str, dtype: str, rows: list[Any]) -> Tensor:
         shape.append(len(inner))
         inner = inner[0] if inner else None
     return tensors.from_json(name, dtype, tuple(shape), rows)
-
-
-def _cause(status: int, body: bytes) -> KaleServeError:
-    try:
-        return from_json(json.loads(body))
-    except (ValueError, RecursionError):
-        return KaleServeError(f"the server answered {status}")
 
 
 async def _exchange(path: Path, method: str, target: str, body: bytes) -> tuple[int, bytes]:
