@@ -28,9 +28,9 @@ SIGNATURE = Signature(
 KEY = ServiceKey("default", "iris")
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def environments():
-    """One folder of environments for all tests, and for the next run."""
+    """One folder of environments for all tests here, and for the next run; other tests have one of their own."""
     with pytest.MonkeyPatch.context() as patch:
         if "KALE_SERVE_ENVIRONMENTS_DIR" not in os.environ:
             patch.setenv("KALE_SERVE_ENVIRONMENTS_DIR", str(ROOT / ".env-stamps" / "environments"))
