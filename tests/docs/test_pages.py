@@ -22,7 +22,9 @@ def test_a_pages_code_runs(home, page):
     assert code
     script = home / "page.py"
     script.write_text(code)
-    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, cwd=home)
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=120, cwd=home
+    )
     assert done.returncode == 0, done.stderr
 
 
