@@ -412,6 +412,11 @@ def test_the_predictors_errors_come_through(transformer):
             FILES | {"functions.py": "import ksl_not_there\n"},
             "needs the package 'ksl_not_there'",
         ),
+        (
+            functional(),
+            FILES | {"functions.py": "import json.of_a_later_version\n"},
+            "needs the module 'json.of_a_later_version', which the json that is installed does not have",
+        ),
         (functional(), FILES | {"functions.py": "def preprocess(\n"}, "SyntaxError"),
         ({"kind": "other"}, {}, "kind 'other'"),
         (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import importlib.util
 import json
 import re
 import time
@@ -125,7 +126,14 @@ def load_error(spec: LaunchSpec, error: BaseException) -> KaleServeError:
     what = f"{spec.class_name or spec.framework or spec.component}"
     details = {"exception": type(error).__name__, "python": sys.executable, "component": spec.component}
     if isinstance(error, ModuleNotFoundError) and error.name:
-        package = error.name.partition(".")[0]
+        package, inside, _ = error.name.partition(".")
+        if inside and importlib.util.find_spec(package) is not None:
+            return ModelLoadFailed(
+                f"{spec.service}: loading {what} needs the module {error.name!r}, which the {package} that is installed does not have.",
+                subject=spec.service,
+                hint=f"It was saved with another version of {package}: serve it with that one, or save it again with this one.",
+                details=details | {"package": package},
+            )
         return ModelLoadFailed(
             f"{spec.service}: loading {what} needs the package {package!r}, which is not installed in {sys.executable}.",
             subject=spec.service,
