@@ -10,17 +10,14 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kale_serve_lab import errors
-from kale_serve_lab.endpoint.transport import MAX_BODY, CannotConnect, place_of
+from kale_serve_lab.endpoint.transport import MAX_BODY, CannotConnect, Target, place_of
 from kale_serve_lab.inference import dtypes, statuses, tensors, v2
 from kale_serve_lab.inference.grpc import tensorflow
 from kale_serve_lab.inference.grpc import v2 as messages
 from kale_serve_lab.inference.tensors import Tensor
-
-if TYPE_CHECKING:
-    from kale_serve_lab.endpoint.services import Target
 
 
 class NotSpoken(errors.UpstreamFailed):

@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from kale_serve_lab import errors
 from kale_serve_lab.endpoint import refusals
-from kale_serve_lab.endpoint.transport import CannotConnect, Transport
+from kale_serve_lab.endpoint.transport import CannotConnect, Target, Transport
 from kale_serve_lab.inference.signature import Signature, TensorSpec
 
 if TYPE_CHECKING:
@@ -28,15 +28,6 @@ GRPC: Final = frozenset({"grpc-v1", "grpc-v2"})
 
 # gRPC's half is imported where a service is asked that way: it would take half of what this package's import does.
 Line: TypeAlias = "Transport | Speaker"
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where a gRPC server listens: a Unix socket's path, or `host:port`."""
-
-    address: str
-    unix: bool = False
-    tls: bool = False
 
 
 @dataclass(frozen=True)

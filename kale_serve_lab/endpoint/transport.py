@@ -14,6 +14,7 @@ import threading
 import time
 import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kale_serve_lab.endpoint.http1 import NothingRead, Reader, Response
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
 _MAX_VECTORS: Final = 512
 _SMALL: Final = 65_536
 MAX_BODY: Final = 1 << 30
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where a gRPC server listens: a Unix socket's path, or `host:port`."""
+
+    address: str
+    unix: bool = False
+    tls: bool = False
 
 
 class CannotConnect(Exception):  # noqa: N818
