@@ -145,6 +145,8 @@ ROWS = [tensors.from_array("x", np.zeros((1, 4)))]
             "BYTES came",
         ),
     ],
+    # A request's own id is new each time: as part of the test's name it would differ between two processes.
+    ids=["model", "version", "no model", "output", "shape", "no input", "garbage", "dtype"],
 )
 def test_refusals_are_status_codes_with_our_words(iris, message, status, code, words):
     _, _, client = iris

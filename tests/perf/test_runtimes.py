@@ -1,6 +1,6 @@
 """Each runtime beside the built-in one, same model, same machine, one after the other: start, memory, latency, throughput.
 
-The start is from serve() of a submitted model to its first prediction, with environments and page cache warm; memory is what the
+The start is from serve() of a submitted model to its first prediction, the best of three with environments and page cache warm; memory is what the
 whole process group holds (PSS); a request is one row.
 """
 
@@ -25,7 +25,7 @@ import run  # noqa: E402
 
 pytestmark = [pytest.mark.perf, pytest.mark.timeout(900)]
 BUILT_IN = "kale-built-in"
-CLIENTS, EACH, SINGLE = 8, 40, 120
+STARTS, CLIENTS, EACH, SINGLE = 4, 8, 40, 120
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,13 @@ def measured(model, runtime, protocol):
             endpoint.predict(row)
         return time.perf_counter() - began
 
-    # The first makes its environment, reads its files into the page cache, and has an interpreter parked.
-    started()
-    Client().request("DELETE", f"/api/services/{name}")
-    start = started()
+    # The first makes its environment and reads its files into the page cache; by the last the built-in has an interpreter parked.
+    starts = []
+    for again in range(STARTS):
+        if again:
+            Client().request("DELETE", f"/api/services/{name}")
+        starts.append(started())
+    start = min(starts[1:])
     service = Client().request("GET", f"/api/services/{name}")
     with ksl.Endpoint(name) as endpoint:
         for _ in range(20):
