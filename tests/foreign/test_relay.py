@@ -93,15 +93,20 @@ def test_kept_channels_are_led_to_the_next_revision_and_no_call_is_lost(home) ->
                     answered.append(int((await call(b"x" * 3000, timeout=30)).split(b":")[0]))
 
         loads = [asyncio.create_task(load()) for _ in range(6)]
+
+        async def go_on(calls: int) -> None:
+            count = len(answered)
+            while len(answered) < count + calls and not any(task.done() for task in loads):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+        await go_on(60)
         for number in (2, 3, 4):
             following = Revision(home, number, 0.005)
             await following.start()
             switch_to(following)
             await asyncio.wait_for(revision.end(), 20)
             revision = following
-            count = len(answered)
-            while len(answered) < count + 60 and not any(task.done() for task in loads):  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
+            await go_on(60)
         stop.set()
         await asyncio.gather(*loads)
         assert set(answered) == {1, 2, 3, 4}

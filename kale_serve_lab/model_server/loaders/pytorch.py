@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # What torch.export.load imports only then (sympy among it) takes as long as torch itself.
-PRELOAD = ("torch", "torch.export", "torch._export.serde.serialize", "torch.export.pt2_archive", "cloudpickle")
+PRELOAD = (
+    "torch",
+    "torch.export",
+    "torch._export.serde.serialize",
+    "torch.export.pt2_archive",
+    "cloudpickle",
+)
 
 EXPORTED, SCRIPTED, BY_VALUE = "model.pt2", "model.pt", "model.pth"
 
