@@ -1,3 +1,4 @@
+import { expect } from '@jupyterlab/galata';
 import type { Locator, Page } from '@playwright/test';
 
 /** The dialog that asks what is to be served, and then shows how it goes. */
@@ -42,8 +43,12 @@ export class ServeFormPage {
   /** Where endpoints are there already, the form may propose the next revision of one. */
   async endpointIsNew(): Promise<void> {
     const isNew = this.form.getByRole('radio', { name: 'a new one' });
-    if (await isNew.isVisible()) {
-      await isNew.check();
-    }
+    // Which of the two the form begins with is known only once it has asked what is there.
+    await expect(async () => {
+      if (await isNew.isVisible()) {
+        await isNew.check();
+      }
+      await expect(this.endpoint).toBeVisible({ timeout: 1000 });
+    }).toPass();
   }
 }
