@@ -34,17 +34,39 @@ def markdown(table: Table) -> str:
         )
     lines += ["", "Not served, and why:", ""]
     for runtime in runtimes:
-        reasons: dict[str, list[str]] = {}
-        for model_format, row in table.items():
-            for text, cells in _reasons(row.get(runtime, {})).items():
-                # One line for all formats of which it says the same.
-                named = model_format.partition("_")[0]
-                said = re.sub(rf"(?<![\w-]){named}(?![\w-])", "this format", text)
-                reasons.setdefault(said, []).append(f"{_words(model_format)} {cells}".strip())
-        if reasons:
-            lines.append(f"- `{runtime}`")
-            lines += [f"  - {', '.join(where)}: {text}" for text, where in reasons.items()]
+        told = _told({model_format: row.get(runtime, {}) for model_format, row in table.items()})
+        if told:
+            lines += [f"- `{runtime}`", *(f"  - {line}" for line in told)]
     return "\n".join(lines)
+
+
+def _told(column: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """One line for all formats and cells of which the same is said."""
+    reasons: dict[str, dict[tuple[str, ...], list[str]]] = {}
+    refused = {name for name, cells in column.items() if len(set(cells.values())) == 1}
+    for model_format, cells in column.items():
+        found: dict[str, list[str]] = {}
+        for cell in CELLS:
+            if cells.get(cell, SERVED) != SERVED:
+                found.setdefault(_general(model_format, cell, cells[cell]), []).append(cell)
+        for text, where in found.items():
+            at = () if model_format in refused else tuple(where)
+            reasons.setdefault(text, {}).setdefault(at, []).append(model_format)
+    lines = []
+    for text, places in reasons.items():
+        for where, formats in places.items():
+            named = ", ".join(map(_words, formats))
+            every = len(formats) > 1 and set(formats) == column.keys() - refused
+            over = ", ".join(where)
+            lines.append(f"{over if every else f'{named} over {over}' if over else named}: {text}")
+    return lines
+
+
+def _general(model_format: str, cell: str, text: str) -> str:
+    """The sentence without what it says of this format and protocol alone, so that it is the same for others."""
+    named, protocol = model_format.partition("_")[0], cell.partition(" ")[0]
+    said = re.sub(rf"(?<![\w-]){named}(?![\w-])", "this format", text)
+    return re.sub(rf"not {protocol}\.$", "not this protocol.", said)
 
 
 def _words(model_format: str) -> str:
@@ -53,15 +75,6 @@ def _words(model_format: str) -> str:
 
 def _served(cells: Mapping[str, str]) -> str:
     return ", ".join(cell for cell in CELLS if cells.get(cell) == SERVED) or "–"
-
-
-def _reasons(cells: Mapping[str, str]) -> dict[str, str]:
-    found: dict[str, list[str]] = {}
-    for cell in CELLS:
-        if cell in cells and cells[cell] != SERVED:
-            found.setdefault(cells[cell], []).append(cell)
-    everything = len(found) == 1 and len(next(iter(found.values()))) == len(CELLS)
-    return {text: "" if everything else f"({', '.join(where)})" for text, where in found.items()}
 
 
 def printed() -> str:

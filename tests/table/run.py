@@ -269,6 +269,8 @@ def _same(got: Any, wanted: Any) -> bool:
 
 def _shown(values: Any) -> str:
     first = values.ravel()[:3].tolist()
+    if first and isinstance(first[0], dict):
+        return f"{', '.join(first[0])} for each row"
     texts = [f"{value:.2g}" if isinstance(value, float) else str(value) for value in first]
     return f"{', '.join(texts)} … of shape {list(values.shape)}"
 
