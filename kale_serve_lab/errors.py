@@ -28,6 +28,8 @@
     ├── EnvironmentFailed 502          an environment for a runtime could not be made
     ├── ProgramMissing 503             a program that a runtime needs is not on PATH
     ├── UpstreamFailed 502             the server's answer is no answer of the protocol
+    ├── ClusterRefused 502             the API server refused in a way that has no other class
+    ├── ClusterUnavailable 503         no API server answers, or no cluster is configured
     ├── DaemonUnavailable 503
     ├── DaemonMissingDependency 503
     ├── UnsafePath 500                 a directory of ours is somebody else's, or open to others
@@ -225,6 +227,18 @@ class UpstreamFailed(KaleServeError):
     """The server's answer is not one of the protocol."""
 
     http_status = 502
+
+
+class ClusterRefused(KaleServeError):
+    """The API server of a cluster refused, in a way that has no class of its own."""
+
+    http_status = 502
+
+
+class ClusterUnavailable(KaleServeError):
+    """No API server answers, or no cluster is configured."""
+
+    http_status = 503
 
 
 class DaemonUnavailable(KaleServeError):

@@ -103,6 +103,7 @@ class InferenceService:
     protocol: Protocol
     created_at: int
     updated_at: int
+    target: str = "local"
 
     @property
     def components(self) -> tuple[ComponentName, ...]:
@@ -131,6 +132,7 @@ class InferenceService:
             "protocol": self.protocol,
             "created_at": self.created_at,
             "updated_at": self.updated_at,
+            "target": self.target,
         }
 
     @classmethod
@@ -147,12 +149,16 @@ class InferenceService:
             protocol=protocol_of(value["protocol"]),
             created_at=int(value["created_at"]),
             updated_at=int(value["updated_at"]),
+            target=str(value.get("target") or "local"),
         )
 
 
 @dataclass(frozen=True)
 class ObservedComponent:
-    """One process of one revision. `restarts` counts all, `tries` those since it last stayed up; `ended`: how it last did."""
+    """One process of one revision. `restarts` counts all, `tries` those since it last stayed up; `ended`: how it last did.
+
+    On a cluster it is a `pod` on a `node`, and has no pid.
+    """
 
     component: ComponentName
     revision: int
@@ -162,6 +168,8 @@ class ObservedComponent:
     restarts: int = 0
     tries: int = 0
     ended: str = ""
+    pod: str | None = None
+    node: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As in Service.components of the daemon's API."""
@@ -171,6 +179,9 @@ class ObservedComponent:
             "pid": self.pid,
             "state": self.phase,
             "restarts": self.restarts,
+            "message": self.message,
+            "pod": self.pod,
+            "node": self.node,
         }
 
 
@@ -261,9 +272,70 @@ class Stage:
         return {"name": self.name, "state": self.state, "message": self.message, "seconds": self.seconds}
 
 
+AddressKind = Literal["in-cluster", "external", "api-server"]
+
+
+@dataclass(frozen=True)
+class Address:
+    """One way to a service on a cluster. `host` is the Host header where it is not the URL's; `works` is None until it was tried."""
+
+    kind: AddressKind
+    url: str
+    host: str | None = None
+    works: bool | None = None
+    why: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As in Service.addresses of the daemon's API; `from_json` is its inverse."""
+        return {
+            "kind": self.kind,
+            "url": self.url,
+            "host": self.host,
+            "works": self.works,
+            "why": self.why,
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Address:
+        """Reads `to_json`'s form."""
+        return cls(value["kind"], value["url"], value.get("host"), value.get("works"), value.get("why"))
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How a service is reached: `base` ("" or "/serving/ns/name") stands before /v1 or /v2 on the Unix socket `socket`.
+
+    `protocols` and `binary` are what its entry offers; () and None while nothing is known of that.
+    """
+
+    protocols: tuple[Protocol, ...] = ()
+    binary: bool | None = None
+    socket: str | None = None
+    base: str = ""
+    grpc_socket: str | None = None
+    addresses: tuple[Address, ...] = ()
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What the cluster tells of a service, in words: how often, and when last."""
+
+    what: str
+    when: int
+    count: int = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """As in Service.facts of the daemon's API."""
+        return {"what": self.what, "when": self.when, "count": self.count}
+
+
 @dataclass(frozen=True)
 class Status:
-    """What is seen, in words."""
+    """What is seen, in words.
+
+    `stale_since`: the cluster has not answered since, and this is what was seen then. `drift`: the fields that others have
+    changed. `facts`: what the cluster tells that matters, newest first.
+    """
 
     state: ServiceState
     sentence: str
@@ -273,6 +345,9 @@ class Status:
     stages: tuple[Stage, ...]
     error: Mapping[str, Any] | None
     components: tuple[ObservedComponent, ...] = ()
+    stale_since: int | None = None
+    drift: tuple[str, ...] = ()
+    facts: tuple[Fact, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """These keys of a Service in the daemon's API."""
@@ -285,4 +360,7 @@ class Status:
             "stages": [stage.to_json() for stage in self.stages],
             "error": None if self.error is None else dict(self.error),
             "components": [component.to_json() for component in self.components],
+            "stale_since": self.stale_since,
+            "drift": list(self.drift),
+            "facts": [fact.to_json() for fact in self.facts],
         }
