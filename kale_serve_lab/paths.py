@@ -62,6 +62,11 @@ def daemon_socket() -> Path:
     return runtime_dir() / "daemon.sock"
 
 
+def cluster_socket() -> Path:
+    """The socket where predictions for services on a cluster arrive, at `/serving/<namespace>/<name>/…`."""
+    return runtime_dir() / "kserve.sock"
+
+
 def front_socket(namespace: str, name: str) -> Path:
     """The socket where predictions for a service arrive, whatever its revision."""
     key = hashlib.sha256(f"{namespace}/{name}".encode()).hexdigest()[:16]
