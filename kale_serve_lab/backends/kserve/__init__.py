@@ -1,0 +1,1 @@
+"""InferenceServices on Kubernetes by KServe."""
