@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import ssl
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
@@ -34,6 +37,15 @@ class Answer:
     def json(self) -> dict[str, Any]:
         """The object; empty where something else came."""
         return self.body if isinstance(self.body, dict) else {}
+
+
+@dataclass(frozen=True)
+class Access:
+    """What a connection of one's own to the API server takes: predictions stream by it. `tls` is None for plain http."""
+
+    url: str
+    tls: ssl.SSLContext | None
+    headers: Mapping[str, str] = field(repr=False)
 
 
 class Lines(Iterator[bytes], Protocol):
@@ -91,6 +103,9 @@ class Cluster(Protocol):
 
     def lines(self, path: str, query: Query | None, timeout: float) -> Lines:
         """A watch or a followed log. `timeout` is the longest silence in seconds. Raises `ClusterUnavailable`."""
+
+    def access(self) -> Access:
+        """The API server's address with the credentials that are good now; asked for each new connection, in a thread."""
 
     def close(self) -> None:
         """Let go of all connections, also of those that `lines` has open."""

@@ -58,6 +58,8 @@ class Settings:
 
     `kubeconfig` None with a context: `$KUBECONFIG`, else `~/.kube/config`. `context` None with a kubeconfig: its current one.
     `namespace` None: the context's own, or the pod's. `default`: serve() goes there unless told otherwise.
+    `audience`: the ingress gateway takes tokens that name it, made for the ServiceAccount `token_account` (None: the pod's own,
+    else `default-editor`); without an audience none is sent.
     """
 
     kubeconfig: str | None = None
@@ -70,6 +72,8 @@ class Settings:
     address: AddressKind | None = None
     ca_file: str | None = None
     issuer: str | None = None
+    audience: str | None = None
+    token_account: str | None = None
 
     @property
     def in_cluster(self) -> bool:
@@ -188,8 +192,9 @@ def from_json(value: Any) -> Settings:
     found = Settings(**given)
     if not isinstance(found.default, bool):
         raise _wrong("default", found.default, "true or false")
-    for name in ("kubeconfig", "context", "image", "ca_file", "issuer"):
+    for name in ("kubeconfig", "context", "image", "ca_file", "issuer", "audience"):
         _text(name, getattr(found, name))
+    _matches("token_account", found.token_account, _OBJECT, "a ServiceAccount's name")
     _matches("namespace", found.namespace, _LABEL, "a namespace: small letters, digits and '-', at most 63")
     _matches("kserve_version", found.kserve_version, _VERSION, "a version such as 0.20")
     if found.address is not None and found.address not in get_args(AddressKind):
