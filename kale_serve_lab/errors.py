@@ -14,7 +14,8 @@
     │   └── EndpointNotFound
     ├── Conflict 409
     │   ├── VersionExists              same name and version, other content
-    │   └── NameTaken
+    │   ├── NameTaken
+    │   └── Cancelled                  it was asked to stop before it was done
     ├── UnsupportedModel 422
     ├── SaveFailed 422
     ├── PreflightFailed 422
@@ -155,6 +156,10 @@ class VersionExists(Conflict):
 
 class NameTaken(Conflict):
     """A service of this name is there already."""
+
+
+class Cancelled(Conflict):
+    """It was asked to stop before it was done."""
 
 
 class UnsupportedModel(KaleServeError):
