@@ -94,7 +94,7 @@ class Reader:
                 raise UpstreamFailed(f"The answer's headers are longer than {MAX_HEAD} bytes.")
             self._more(deadline, started=self._end > 0)
         self._start = at + 4
-        return _parse_head(bytes(buffer[:at]))
+        return parse_head(bytes(buffer[:at]))
 
     def _more(self, deadline: float, *, started: bool = True) -> None:
         if self._start == self._end and started:
@@ -185,7 +185,8 @@ class Reader:
             self._end = count
 
 
-def _parse_head(head: bytes) -> tuple[int, int, dict[str, str]]:
+def parse_head(head: bytes) -> tuple[int, int, dict[str, str]]:
+    """Status, the minor version of HTTP/1 and the headers, of a head without its empty line. Raises `UpstreamFailed`."""
     first, *lines = head.decode("latin-1").split("\r\n")
     if (
         not first.startswith("HTTP/1.")
