@@ -19,6 +19,7 @@ from kale_serve_lab.daemon.idle import Idle
 from kale_serve_lab.daemon.runtimes import Runtimes
 from kale_serve_lab.daemon.services import Services
 from kale_serve_lab.daemon.submissions import Submissions, check_unused, lookup
+from kale_serve_lab.daemon.targets import Targets
 from kale_serve_lab.daemon.threads import Threads
 from kale_serve_lab.metadata.protocol import MetadataStore
 from kale_serve_lab.metadata.types import Query
@@ -38,6 +39,7 @@ class Parts:
     threads: Threads
     submissions: Submissions
     services: Services
+    targets: Targets
     runtimes: Runtimes
     events: EventLog
     idle: Idle
@@ -144,18 +146,59 @@ class ServicesHandler(ApiHandler):
         self.answer(value, status)
 
 
-class ServiceHandler(ApiHandler):
+class NamedHandler(ApiHandler):
+    """A call that names a service, and may say by its query which one of that name is meant."""
+
+    def place(self) -> tuple[str | None, str | None]:
+        """Namespace and target, None where the caller leaves them open."""
+        return self.get_query_argument("namespace", "") or None, self.get_query_argument("target", "") or None
+
+
+class ServiceHandler(NamedHandler):
     """One service."""
 
     async def get(self, name: str) -> None:
         """What it is and how it is."""
-        self.answer(await self.parts.services.get(name, self.get_query_argument("namespace", "default")))
+        self.answer(await self.parts.services.get(name, *self.place()))
 
     async def delete(self, name: str) -> None:
         """Delete it; the answer comes when nothing is left."""
-        await self.parts.services.delete(name, self.get_query_argument("namespace", "default"))
+        await self.parts.services.delete(name, *self.place())
         self.set_status(204)
         self.finish()
+
+
+class ObjectHandler(NamedHandler):
+    """A service's object on its cluster."""
+
+    async def get(self, name: str) -> None:
+        """What was sent, what is there, and what others have changed."""
+        self.answer(self.parts.services.object(name, *self.place()))
+
+
+class PauseHandler(NamedHandler):
+    """Let a service rest."""
+
+    async def post(self, name: str) -> None:
+        """Let go of what serves, keep the service."""
+        self.answer(await self.parts.services.pause(name, *self.place()), 202)
+
+
+class ResumeHandler(NamedHandler):
+    """The end of a rest."""
+
+    async def post(self, name: str) -> None:
+        """Serve again."""
+        self.answer(await self.parts.services.resume(name, *self.place()), 202)
+
+
+class TargetsHandler(ApiHandler):
+    """Where services can be."""
+
+    async def get(self) -> None:
+        """What there is: this machine, and the cluster."""
+        await self.parts.targets.look()
+        self.answer(self.parts.targets.listing())
 
 
 class StreamHandler(ApiHandler):
@@ -185,7 +228,7 @@ class StreamHandler(ApiHandler):
         self.finish()
 
 
-class LogsHandler(StreamHandler):
+class LogsHandler(StreamHandler, NamedHandler):
     """What a service's processes have written."""
 
     async def get(self, name: str) -> None:
@@ -193,7 +236,7 @@ class LogsHandler(StreamHandler):
         revision = self.get_query_argument("revision", "")
         lines = self.parts.services.logs(
             name,
-            self.get_query_argument("namespace", "default"),
+            *self.place(),
             component=self.get_query_argument("component", "") or None,
             revision=requests.number(revision, "revision", 0, 1 << 31) if revision else None,
             tail=requests.number(self.get_query_argument("tail", ""), "tail", 200, 10_000),
@@ -270,6 +313,10 @@ def application(parts: Parts) -> web.Application:
         ("/api/services", ServicesHandler),
         (f"/api/services/{one}", ServiceHandler),
         (f"/api/services/{one}/logs", LogsHandler),
+        (f"/api/services/{one}/object", ObjectHandler),
+        (f"/api/services/{one}/pause", PauseHandler),
+        (f"/api/services/{one}/resume", ResumeHandler),
+        ("/api/targets", TargetsHandler),
         ("/api/runtimes", RuntimesHandler),
         ("/api/environments", EnvironmentsHandler),
         (f"/api/environments/{one}", EnvironmentHandler),

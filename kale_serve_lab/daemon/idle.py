@@ -34,6 +34,11 @@ class Idle:
         if not self._callers:
             self._timer = asyncio.get_running_loop().call_later(self._seconds, self._over)
 
+    def look_again(self) -> None:
+        """As `look`, where the timer is not set: what kept the daemon has ended."""
+        if self._timer is None:
+            self.look()
+
     async def gone(self, seconds: float) -> None:
         """Wait until nobody is there, at most this long."""
         self._empty = asyncio.Event()

@@ -19,13 +19,18 @@ from kale_serve_lab.backends.local import LocalBackend
 from kale_serve_lab.backends.local.environments import Environments
 from kale_serve_lab.client.version import PROTOCOL, own_version
 from kale_serve_lab.daemon import api, election
+from kale_serve_lab.daemon.asking import Artifacts
+from kale_serve_lab.daemon.clusters import ClusterSource
+from kale_serve_lab.daemon.endpoints import Endpoints
 from kale_serve_lab.daemon.events import EventLog
 from kale_serve_lab.daemon.gateway import Gateway
 from kale_serve_lab.daemon.idle import Idle
 from kale_serve_lab.daemon.runtimes import Runtimes
 from kale_serve_lab.daemon.services import Services
 from kale_serve_lab.daemon.submissions import Submissions, now, recover
+from kale_serve_lab.daemon.targets import Targets
 from kale_serve_lab.daemon.threads import Threads
+from kale_serve_lab.daemon.views import Views
 from kale_serve_lab.errors import EndpointNotFound
 from kale_serve_lab.metadata.opening import open_store
 from kale_serve_lab.metadata.protocol import MetadataStore
@@ -68,11 +73,15 @@ async def live(data: Path, idle_seconds: float, ready: Callable[[], None]) -> No
         environments = Environments(paths.environments_dir())
         backend = LocalBackend(environments=environments)
         runtimes = Runtimes(data / "runtimes", environments, backend, threads)
-        services = Services(backend, store, metadata, threads, events, gateway.url, runtimes)
+        targets = Targets(backend, ClusterSource(data))
+        artifacts, endpoints = Artifacts(store, metadata, threads), Endpoints(metadata, threads)
+        views = Views(endpoints, gateway.url)
+        services = Services(targets, artifacts, endpoints, events, views, runtimes)
+        held.push_async_callback(services.close)
         idle = services.idle = Idle(idle_seconds, services.any, stop)
         held.callback(idle.close)
-        await backend.start(services.changed)
-        held.push_async_callback(_close_backend, backend, lambda: stop_services)
+        held.push_async_callback(_close_targets, targets, lambda: stop_services)
+        await targets.start(services.changed, services.came)
         await services.reconcile()
         started_at = now()
         about = {
@@ -85,7 +94,9 @@ async def live(data: Path, idle_seconds: float, ready: Callable[[], None]) -> No
             "gateway": gateway.url,
         }
         submissions = Submissions(data, store, metadata, threads, events)
-        parts = api.Parts(about, data, metadata, threads, submissions, services, runtimes, events, idle, stop)
+        parts = api.Parts(
+            about, data, metadata, threads, submissions, services, targets, runtimes, events, idle, stop
+        )
         server = httpserver.HTTPServer(
             api.application(parts), max_buffer_size=MAX_API_BODY, max_body_size=MAX_API_BODY
         )
@@ -143,8 +154,8 @@ def _leave_socket(path: Path, listening: socket.socket) -> None:
     listening.close()
 
 
-async def _close_backend(backend: LocalBackend, stop_services: Callable[[], bool]) -> None:
-    await backend.close(stop_services=stop_services())
+async def _close_targets(targets: Targets, stop_services: Callable[[], bool]) -> None:
+    await targets.close(stop_services=stop_services())
 
 
 def _open(data: Path, store: LocalStore, *, crashed: bool) -> MetadataStore:

@@ -154,11 +154,18 @@ class MlmdStore:
         self._counts[row.type_id] -= 1
 
     def record_endpoint(
-        self, namespace: str, name: str, revision: int, *, inputs: Sequence[int], created_at: int
+        self,
+        namespace: str,
+        name: str,
+        revision: int,
+        *,
+        inputs: Sequence[int],
+        created_at: int,
+        target: str = "local",
     ) -> Artifact:
         """An endpoint's revision; see the protocol."""
         type_id = self._artifact_type(ENDPOINT_TYPE)
-        unique = rows.endpoint_name(namespace, name, created_at)
+        unique = rows.endpoint_name(namespace, name, created_at, target)
         new = NewArtifact(
             type=ENDPOINT_TYPE,
             name=name,
@@ -167,10 +174,11 @@ class MlmdStore:
             digest="",
             size=0,
             created_at=created_at,
-            properties={"namespace": namespace},
+            properties={"namespace": namespace, "target": target},
         )
         row = rows.to_artifact(new, type_id, unique)
-        serve = rows.to_serve(namespace, name, revision, created_at, self._execution_type(rows.SERVE_TYPE))
+        execution_type = self._execution_type(rows.SERVE_TYPE)
+        serve = rows.to_serve(namespace, name, revision, created_at, execution_type, target)
         with _told(self._path):
             known = self._store.get_artifact_by_type_and_name(ENDPOINT_TYPE, unique)
             if known and self._store.get_execution_by_type_and_name(rows.SERVE_TYPE, serve.name):
@@ -186,10 +194,12 @@ class MlmdStore:
             self._counts[type_id] = self._counts.get(type_id, 0) + 1
         return self.get(made)
 
-    def delete_endpoint(self, namespace: str, name: str) -> None:
+    def delete_endpoint(self, namespace: str, name: str, target: str = "local") -> None:
         """Mark a service's endpoint as deleted; see the protocol."""
         type_id = self._artifact_type(ENDPOINT_TYPE)
-        for artifact in self._reader.named(type_id, f"{namespace}/{name}", rows.ENDPOINT_SEPARATOR):
+        for artifact in self._reader.named(
+            type_id, rows.service_name(namespace, name, target), rows.ENDPOINT_SEPARATOR
+        ):
             row = self._row(artifact)
             row.state = pb.Artifact.DELETED
             with _told(self._path):

@@ -47,11 +47,21 @@ class MetadataStore(Protocol):
         """Mark as deleted: it stays in the lineage, its name and version are free again."""
 
     def record_endpoint(
-        self, namespace: str, name: str, revision: int, *, inputs: Sequence[int], created_at: int
+        self,
+        namespace: str,
+        name: str,
+        revision: int,
+        *,
+        inputs: Sequence[int],
+        created_at: int,
+        target: str = "local",
     ) -> Artifact:
-        """The endpoint as output of a `kale.Serve` execution per revision; calling it again changes nothing."""
+        """The endpoint as output of a `kale.Serve` execution per revision; calling it again changes nothing.
 
-    def delete_endpoint(self, namespace: str, name: str) -> None:
+        Endpoints of one name on two targets are two; the property `target` says which.
+        """
+
+    def delete_endpoint(self, namespace: str, name: str, target: str = "local") -> None:
         """Mark a live endpoint as deleted; nothing happens when there is none."""
 
     def lineage(self, artifact_id: int, limit: int = 1000) -> Lineage:

@@ -120,11 +120,13 @@ def to_context(session: Session, type_id: int) -> Any:
     return row
 
 
-def to_serve(namespace: str, name: str, revision: int, created_at: int, type_id: int) -> Any:
+def to_serve(  # noqa: PLR0917
+    namespace: str, name: str, revision: int, created_at: int, type_id: int, target: str = "local"
+) -> Any:
     """The execution that put a revision of a service in place."""
     row = pb.Execution(
         type_id=type_id,
-        name=f"{endpoint_name(namespace, name, created_at)}/{revision}",
+        name=f"{endpoint_name(namespace, name, created_at, target)}/{revision}",
         last_known_state=pb.Execution.COMPLETE,
     )
     row.properties["name"].string_value = name
@@ -133,9 +135,14 @@ def to_serve(namespace: str, name: str, revision: int, created_at: int, type_id:
     return row
 
 
-def endpoint_name(namespace: str, name: str, created_at: int) -> str:
-    """An endpoint's unique name: one deleted and made again is another endpoint."""
-    return f"{namespace}/{name}{ENDPOINT_SEPARATOR}{created_at}"
+def endpoint_name(namespace: str, name: str, created_at: int, target: str = "local") -> str:
+    """An endpoint's unique name: one deleted and made again is another endpoint, and so is one on another target."""
+    return f"{service_name(namespace, name, target)}{ENDPOINT_SEPARATOR}{created_at}"
+
+
+def service_name(namespace: str, name: str, target: str) -> str:
+    """What the unique names of a service's endpoints begin with."""
+    return f"{namespace}/{name}" if target == "local" else f"{target}/{namespace}/{name}"
 
 
 def artifact_node(artifact: Artifact) -> Node:

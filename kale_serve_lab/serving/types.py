@@ -92,7 +92,10 @@ class ArtifactRef:
 
 @dataclass(frozen=True)
 class InferenceService:
-    """What is asked: one revision of one service."""
+    """What is asked: one revision of one service.
+
+    `propagate_configurations`: on a cluster it gets the PodDefaults that the notebook has.
+    """
 
     key: ServiceKey
     revision: int
@@ -104,6 +107,7 @@ class InferenceService:
     created_at: int
     updated_at: int
     target: str = "local"
+    propagate_configurations: bool = False
 
     @property
     def components(self) -> tuple[ComponentName, ...]:
@@ -133,6 +137,7 @@ class InferenceService:
             "created_at": self.created_at,
             "updated_at": self.updated_at,
             "target": self.target,
+            "propagate_configurations": self.propagate_configurations,
         }
 
     @classmethod
@@ -150,6 +155,7 @@ class InferenceService:
             created_at=int(value["created_at"]),
             updated_at=int(value["updated_at"]),
             target=str(value.get("target") or "local"),
+            propagate_configurations=bool(value.get("propagate_configurations")),
         )
 
 

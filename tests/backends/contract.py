@@ -51,7 +51,7 @@ class BackendContract:
                 await driver.ready(service(1))
                 await driver.backend.delete(KEY)
                 assert driver.backend.keys() == []
-                assert driver.backend.observed(KEY) is None
+                assert driver.backend.status(KEY) is None
                 with pytest.raises(EndpointNotFound):
                     await driver.backend.delete(KEY)
                 assert (await driver.ready(service(1))).state == "Ready"

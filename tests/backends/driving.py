@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 
 from kale_serve_lab.backends.local import LocalBackend
-from kale_serve_lab.serving.status import status
 from kale_serve_lab.serving.types import InferenceService, ServiceKey, Status
+
+NOTHING = Status("Pending", "Nothing is there.", None, None, (), (), None)
 
 
 class Driver:
@@ -21,7 +22,7 @@ class Driver:
         await self.backend.start(lambda _: self._event.set())
 
     def status(self, key: ServiceKey) -> Status:
-        return status(self.backend.desired(key), self.backend.observed(key))
+        return self.backend.status(key) or NOTHING
 
     async def until(self, key: ServiceKey, condition, seconds: float = 30) -> Status:
         """The status as soon as `condition(status)` holds."""
@@ -37,7 +38,7 @@ class Driver:
         try:
             return await asyncio.wait_for(wait(), seconds)
         except asyncio.TimeoutError:
-            raise AssertionError(f"not within {seconds} s: {self.backend.observed(key)}") from None
+            raise AssertionError(f"not within {seconds} s: {self.status(key)}") from None
 
     async def ready(self, service: InferenceService, seconds: float = 30) -> Status:
         await self.backend.apply(service)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from kale_serve_lab import paths
 from kale_serve_lab.backends.local import logs, package, procs, records
 from kale_serve_lab.backends.local.around import BACKOFF_SECONDS, Surroundings
 from kale_serve_lab.backends.local.environments import Environments
 from kale_serve_lab.backends.local.parked import ParkedPool
+from kale_serve_lab.backends.local.reach import reach
 from kale_serve_lab.backends.local.records import Record
 from kale_serve_lab.backends.local.service import Service
-from kale_serve_lab.errors import Conflict, EndpointNotFound
-from kale_serve_lab.serving.types import InferenceService, Observed, ServiceKey
+from kale_serve_lab.errors import Conflict, EndpointNotFound, InvalidRequest
+from kale_serve_lab.serving import names
+from kale_serve_lab.serving.preflight import Finding
+from kale_serve_lab.serving.runtimes import Runtime
+from kale_serve_lab.serving.status import status
+from kale_serve_lab.serving.types import InferenceService, Observed, Reach, ServiceKey, Status
 
 # Two looks find a stopped process within 8 s.
 LOOK_SECONDS = 4.0
@@ -30,6 +36,7 @@ class LocalBackend:
     """
 
     target = "local"
+    namespace = names.DEFAULT_NAMESPACE
 
     def __init__(
         self,
@@ -77,7 +84,7 @@ class LocalBackend:
             self._changed(service.key)
         self._looking = asyncio.get_running_loop().create_task(self._look())
 
-    async def apply(self, service: InferenceService) -> None:
+    async def apply(self, service: InferenceService, *, overwrite: bool = False) -> None:  # noqa: ARG002
         """See `Backend`."""
         assert self._around is not None
         there = self._services.get(service.key)
@@ -100,8 +107,68 @@ class LocalBackend:
         """See `Backend`."""
         await self._find(key).delete()
 
-    def observed(self, key: ServiceKey) -> Observed | None:
+    async def pause(self, key: ServiceKey) -> None:
         """See `Backend`."""
+        raise self._only_on_a_cluster(key, "paused")
+
+    async def resume(self, key: ServiceKey) -> None:
+        """See `Backend`."""
+        raise self._only_on_a_cluster(key, "resumed")
+
+    async def check(self, service: InferenceService) -> list[Finding]:  # noqa: ARG002
+        """See `Backend`."""
+        return []
+
+    async def render(self, service: InferenceService) -> Mapping[str, Any] | None:  # noqa: ARG002
+        """See `Backend`."""
+        return None
+
+    def runtimes(self) -> tuple[Runtime, ...] | None:
+        """See `Backend`."""
+        return None
+
+    def status(self, key: ServiceKey) -> Status | None:
+        """See `Backend`."""
+        service = self._services.get(key)
+        return None if service is None else status(service.desired, service.observed)
+
+    def reach(self, service: InferenceService) -> Reach:
+        """See `Backend`."""
+        there = self._services.get(service.key)
+        return reach(service, there.observed if there is not None else None)
+
+    def managed(self, key: ServiceKey) -> bool:  # noqa: ARG002
+        """See `Backend`."""
+        return True
+
+    def busy(self) -> bool:
+        """See `Backend`."""
+        return bool(self._services)
+
+    def objects(self, key: ServiceKey) -> Mapping[str, Any]:
+        """See `Backend`."""
+        raise self._only_on_a_cluster(key, "shown as an object")
+
+    def about(self) -> dict[str, Any]:
+        """See `Backend`."""
+        return {
+            "name": self.target,
+            "title": "This machine",
+            "available": True,
+            "reason": None,
+            "hint": None,
+            "namespace": self.namespace,
+            "context": None,
+            "server": None,
+            "kserve_version": None,
+            "modes": [],
+            "store": None,
+            "stale_since": None,
+            "rights": [],
+        }
+
+    def observed(self, key: ServiceKey) -> Observed | None:
+        """The processes that are there."""
         service = self._services.get(key)
         return None if service is None else service.observed
 
@@ -174,6 +241,14 @@ class LocalBackend:
                 hint="`kale-serve list` shows those that are there.",
             )
         return service
+
+    def _only_on_a_cluster(self, key: ServiceKey, what: str) -> InvalidRequest:
+        self._find(key)
+        return InvalidRequest(
+            f"{key.name} runs on this machine; only a service on a cluster can be {what}.",
+            subject=key.name,
+            hint="Delete it, and serve it again when it is needed.",
+        )
 
     def _on_change(self, key: ServiceKey) -> None:
         service = self._services.get(key)
