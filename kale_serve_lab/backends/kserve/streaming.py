@@ -20,6 +20,16 @@ _LONGEST_LINE = 16 * 1024 * 1024
 _LEAVE_SECONDS = 5.0
 
 
+def allow_silence(response: BaseHTTPResponse, seconds: float) -> None:
+    """Set how long a read of this answer may wait, whatever it was for its headers."""
+    found = getattr(response.connection, "sock", None)
+    if found is None:
+        # An answer that ends with its connection has left it; its way to end it knows the socket.
+        found = getattr(getattr(response, "_sock_shutdown", None), "__self__", None)
+    if found is not None:
+        found.settimeout(seconds)
+
+
 class OpenLines:
     """See `cluster.Lines`. Without a `response` there are no lines."""
 

@@ -14,7 +14,7 @@ from kale_serve_lab._version import __version__
 from kale_serve_lab.backends.kserve.cluster import Access, Answer, Lines, Query
 from kale_serve_lab.backends.kserve.reaching import unreachable
 from kale_serve_lab.backends.kserve.retrying import repeatable, wait_before_next
-from kale_serve_lab.backends.kserve.streaming import OpenLines
+from kale_serve_lab.backends.kserve.streaming import OpenLines, allow_silence
 from kale_serve_lab.errors import ClusterRefused, ClusterUnavailable, InvalidConfig
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse, PoolManager
 
 _CONNECT_SECONDS = 5.0
+_OPEN_SECONDS = 15.0
 _POOL = 16
 # A page of 500 objects of the largest size that an object commonly has.
 _LARGEST = 256 * 1024 * 1024
@@ -111,7 +112,9 @@ class Connection:
 
     def lines(self, path: str, query: Query | None, timeout: float) -> Lines:
         """A watch or a followed log; see `Cluster`."""
-        response = self._send("GET", _target(path, query), {}, None, timeout)
+        # An answer begins at once, or not at all; only then may it be silent for long.
+        response = self._send("GET", _target(path, query), {}, None, min(timeout, _OPEN_SECONDS))
+        allow_silence(response, timeout)
         if not 200 <= response.status < 300:
             deadline = time.monotonic() + timeout
             opened = OpenLines(None, self._answer(response, deadline, raw=False), self.server, self._forget)
