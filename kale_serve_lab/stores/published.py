@@ -144,6 +144,4 @@ def digests_in(value: Any) -> set[str]:
 def unused(there: Iterable[Published], objects: Iterable[Any]) -> list[Published]:
     """What no object names, oldest names first: `objects` are all InferenceServices of all namespaces that may use it."""
     needed: set[str] = set().union(*(digests_in(one) for one in objects))
-    return sorted(
-        (one for one in there if one.digest not in needed), key=lambda one: (one.digest, one.view)
-    )
+    return sorted((one for one in there if one.digest not in needed), key=lambda one: (one.digest, one.view))
