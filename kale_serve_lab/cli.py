@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from kale_serve_lab import cli_cluster
+from kale_serve_lab.cli_printing import done, print_json, safe, table
 from kale_serve_lab.client import Client
 from kale_serve_lab.errors import Conflict, InvalidInput, InvalidRequest, KaleServeError
 
@@ -34,9 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.json:
             print(json.dumps(error.to_json()), file=sys.stderr)
         else:
-            print(f"kale-serve: {_safe(error.message)}", file=sys.stderr)
+            print(f"kale-serve: {safe(error.message)}", file=sys.stderr)
             if error.hint:
-                print(_safe(error.hint), file=sys.stderr)
+                print(safe(error.hint), file=sys.stderr)
         return 1
     except BrokenPipeError:
         # `kale-serve list | head`; what Python would still flush at its end has nowhere to go.
@@ -85,6 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     what = stop.add_mutually_exclusive_group()
     what.add_argument("name", metavar="NAME", nargs="?")
     what.add_argument("--all", action="store_true", help="delete all endpoints and stop the daemon")
+    cli_cluster.add(commands, common)
     command("runtimes", _runtimes, "List the kinds of model servers, and whether each can run here.")
     environments = command(
         "environments",
@@ -103,7 +106,7 @@ def _status(options: argparse.Namespace) -> None:
     about = running()
     services = Client(start=False).request("GET", "/api/services")["items"] if about else []
     if options.json:
-        _print_json({"daemon": about, "services": services})
+        print_json({"daemon": about, "services": services})
         return
     if about is None:
         print(
@@ -127,7 +130,7 @@ def _status(options: argparse.Namespace) -> None:
         ]
         for one in services
     ]
-    _table(["NAME", "STATE", "REVISION", "MODEL", "PROTOCOL", ""], rows)
+    table(["NAME", "STATE", "REVISION", "MODEL", "PROTOCOL", ""], rows)
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -150,7 +153,7 @@ def _list(options: argparse.Namespace) -> None:
         if not token:
             break
     if options.json:
-        _print_json({"items": items, "total": total})
+        print_json({"items": items, "total": total})
         return
     if not items:
         print("No artifacts.")
@@ -167,7 +170,7 @@ def _list(options: argparse.Namespace) -> None:
         ]
         for one in items
     ]
-    _table(["ID", "TYPE", "NAME", "VERSION", "FRAMEWORK", "SIZE", "CREATED"], rows)
+    table(["ID", "TYPE", "NAME", "VERSION", "FRAMEWORK", "SIZE", "CREATED"], rows)
     if total > len(items):
         print(f"{len(items)} of {total}; --limit shows more.")
 
@@ -216,29 +219,29 @@ def _stop(options: argparse.Namespace) -> None:
         Client().request(
             "DELETE", f"/api/services/{quote(options.name, safe='')}", timeout_seconds=_STOP_SECONDS
         )
-        _done(options, f"{options.name} is stopped; nothing of it is left.")
+        done(options, f"{options.name} is stopped; nothing of it is left.")
         return
     # To stop endpoints that outlived their daemon, a daemon must take them over first.
     about = running() if not options.all else Client().request("GET", "/api/version")
     if about is None:
-        _done(options, "The daemon is not running.")
+        done(options, "The daemon is not running.")
         return
     Client(start=False).request("POST", "/api/stop", {"services": bool(options.all)})
     _wait_for_end(about["pid"])
-    _done(options, "The daemon and all endpoints are stopped." if options.all else "The daemon is stopped.")
+    done(options, "The daemon and all endpoints are stopped." if options.all else "The daemon is stopped.")
 
 
 def _runtimes(options: argparse.Namespace) -> None:
     found = Client().request("GET", "/api/runtimes")
     if options.json:
-        _print_json(found)
+        print_json(found)
         return
     rows = [
         [one["name"], ", ".join(_served(one)), _standing(one), one["reason"] or ""] for one in found["items"]
     ]
-    _table(["NAME", "SERVES", "HERE", ""], rows)
+    table(["NAME", "SERVES", "HERE", ""], rows)
     for problem in found["problems"]:
-        print(_safe(problem["message"]), file=sys.stderr)
+        print(safe(problem["message"]), file=sys.stderr)
 
 
 def _served(runtime: dict[str, Any]) -> list[str]:
@@ -261,19 +264,19 @@ def _environments(options: argparse.Namespace) -> None:
     client = Client()
     if options.remove is not None:
         _remove_environment(client, options.remove)
-        _done(options, f"{options.remove} is removed.")
+        done(options, f"{options.remove} is removed.")
         return
     items = client.request("GET", "/api/environments")["items"]
     if options.prune:
         unused = [one for one in items if not one["used_by"] and _removed(client, one["name"])]
         if options.json:
-            _print_json({"removed": [one["name"] for one in unused]})
+            print_json({"removed": [one["name"] for one in unused]})
         else:
             freed = _size(sum(one["size"] for one in unused))
             print(f"{len(unused)} removed, {freed} freed." if unused else "There is none that nothing uses.")
         return
     if options.json:
-        _print_json({"items": items})
+        print_json({"items": items})
         return
     if not items:
         print("No environments.")
@@ -288,7 +291,7 @@ def _environments(options: argparse.Namespace) -> None:
         ]
         for one in items
     ]
-    _table(["NAME", "SIZE", "MADE", "USED BY", "FOR"], rows)
+    table(["NAME", "SIZE", "MADE", "USED BY", "FOR"], rows)
     total = _size(sum(one["size"] for one in items))
     print(f"{total} in {Path(items[0]['path']).parent}; --remove NAME or --prune frees it.")
 
@@ -321,29 +324,6 @@ def _wait_for_end(pid: int) -> None:
     raise KaleServeError(
         f"The daemon (pid {pid}) has not ended within {_STOP_SECONDS} s.", code="Timeout", subject=str(pid)
     )
-
-
-def _done(options: argparse.Namespace, text: str) -> None:
-    if options.json:
-        _print_json({"ok": True})
-    else:
-        print(_safe(text))
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _table(head: list[str], rows: list[list[str]]) -> None:
-    cells = [head, *([_safe(cell) for cell in row] for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
-    for row in cells:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def _safe(text: str) -> str:
-    """The text without what would steer a terminal."""
-    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 def _artifact(value: dict[str, Any] | None) -> str:
