@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 from kale_serve_lab.errors import PredictFailed
-from kale_serve_lab.inference import tensors, v1, v2
 from kale_serve_lab.inference.signature import Signature
 from kale_serve_lab.inference.statuses import of_http
-from kale_serve_lab.inference.tensors import Tensor
+from kale_serve_lab.serving import sample
 
 _MAX_ANSWER = 64 << 20
 
@@ -20,14 +18,11 @@ async def predict(path: Path, model_name: str, signature: Signature | None, prot
 
     Raises `PredictFailed` with the server's cause, or `OSError` where the connection ends.
     """
-    if signature is None or not signature.input_example:
+    asked = sample.request(model_name, signature, protocol)
+    if asked is None:
         status, body = await _exchange(path, "GET", f"/v2/models/{model_name}/ready", b"")
-    elif protocol == "v1":
-        body = v1.encode_request(_rows(signature))
-        status, body = await _exchange(path, "POST", f"/v1/models/{model_name}:predict", body)
     else:
-        header, _, _ = v2.encode_request(_inputs(signature), binary=False)
-        status, body = await _exchange(path, "POST", f"/v2/models/{model_name}/infer", header)
+        status, body = await _exchange(path, "POST", *asked)
     if status != 200:
         cause = of_http(status, body, model_name)
         raise PredictFailed(
@@ -36,32 +31,6 @@ async def predict(path: Path, model_name: str, signature: Signature | None, prot
             hint=cause.hint or "Try the model on the sample in the notebook, and serve it again.",
             details={"stage": "predict", "sample": signature.source if signature is not None else None},
         )
-
-
-def _rows(signature: Signature) -> list[Any]:
-    """Rows as any v1 server takes them: what has several inputs is an object by their names."""
-    rows = signature.input_example or []
-    if signature.layout != "tensors":
-        return rows
-    names = [spec.name for spec in signature.inputs]
-    return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def _inputs(signature: Signature) -> list[Tensor]:
-    rows = signature.input_example or []
-    specs = signature.wire_inputs()
-    if signature.layout == "tensor" or signature.one_dtype is not None:
-        return [_tensor(specs[0].name, specs[0].dtype, rows)]
-    return [_tensor(spec.name, spec.dtype, [row[i] for row in rows]) for i, spec in enumerate(specs)]
-
-
-def _tensor(name: str, dtype: str, rows: list[Any]) -> Tensor:
-    shape: list[int] = []
-    inner: Any = rows
-    while isinstance(inner, list):
-        shape.append(len(inner))
-        inner = inner[0] if inner else None
-    return tensors.from_json(name, dtype, tuple(shape), rows)
 
 
 async def _exchange(path: Path, method: str, target: str, body: bytes) -> tuple[int, bytes]:
