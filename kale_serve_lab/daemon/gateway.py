@@ -19,7 +19,6 @@ from typing import Any
 
 from tornado import httpserver, iostream, web
 
-from kale_serve_lab import paths
 from kale_serve_lab.client.aio import AsyncClient
 from kale_serve_lab.daemon.http import Handler, Missing
 from kale_serve_lab.daemon.idle import Idle
@@ -34,6 +33,8 @@ from kale_serve_lab.errors import (
 )
 
 MAX_BODY = 1 << 30
+# Namespace, name and target (None: the local one if there is one) to the socket and what stands before /v1 or /v2 there.
+Find = Callable[[str, str, "str | None"], "tuple[str | Path, str]"]
 # What belongs to one connection, and what is written anew.
 _DROPPED = {
     "authorization",
@@ -59,10 +60,10 @@ _TRAVERSAL = re.compile(r"(?:^|/|%2f|%5c)(?:\.|%2e){1,2}(?=/|%2f|%5c|$)|%00|//",
 class PredictHandler(Handler):
     """A prediction, streamed both ways without being looked into."""
 
-    def initialize(self, idle: Idle, token: str, hosts: set[str], check: Callable[[str, str], None]) -> None:  # type: ignore[override]
-        """Take the secret, the names this server answers to, and what refuses unknown endpoints."""
+    def initialize(self, idle: Idle, token: str, hosts: set[str], find: Find) -> None:  # type: ignore[override]
+        """Take the secret, the names this server answers to, and what finds endpoints."""
         super().initialize(idle)
-        self._token, self._hosts, self._check = token, hosts, check
+        self._token, self._hosts, self._find = token, hosts, find
         self._parts: asyncio.Queue[bytes | None] = asyncio.Queue(1)
         self._passing: asyncio.Task[None] | None = None
 
@@ -92,8 +93,9 @@ class PredictHandler(Handler):
                 "The path is not one of the prediction protocols.", subject=request.path[:200]
             )
         namespace, name = (self.path_args[0] or ""), (self.path_args[1] or "")
-        self._check(namespace, name)
-        self._passing = asyncio.create_task(self._pass(namespace, name, f"/{tail}"))
+        targets = self.get_query_arguments("target")
+        front, base = self._find(namespace, name, targets[0] if targets else None)
+        self._passing = asyncio.create_task(self._pass(name, front, f"{base}/{tail}"))
 
     async def data_received(self, chunk: bytes) -> None:
         """Hand a piece of the body on; the caller waits while the server behind does."""
@@ -134,16 +136,17 @@ class PredictHandler(Handler):
         while (part := await self._parts.get()) is not None:
             yield part
 
-    async def _pass(self, namespace: str, name: str, path: str) -> None:
+    async def _pass(self, name: str, front: str | Path, path: str) -> None:
         request = self.request
         headers = {key: value for key, value in request.headers.get_all() if key.lower() not in _DROPPED}
         has_body = request.method == "POST"
         if "Content-Length" in request.headers and has_body:
             headers["Content-Length"] = request.headers["Content-Length"]
-        query = f"?{request.query}" if request.query else ""
+        kept = "&".join(part for part in request.query.split("&") if not part.startswith("target="))
+        query = f"?{kept}" if kept else ""
         began = False
         try:
-            upstream = AsyncClient(paths.front_socket(namespace, name))
+            upstream = AsyncClient(front)
             async with upstream.stream(
                 request.method or "GET",
                 path + query,
@@ -202,10 +205,10 @@ class Gateway:
         """Where it is reached."""
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self, idle: Idle, check: Callable[[str, str], None]) -> None:
-        """Take requests; `check` raises for a namespace and name that are no endpoint."""
+    def start(self, idle: Idle, find: Find) -> None:
+        """Take requests; `find` gives the socket and the base path of an endpoint, and raises for what is none."""
         hosts = {f"127.0.0.1:{self.port}", f"localhost:{self.port}"}
-        options: dict[str, Any] = {"idle": idle, "token": self._token, "hosts": hosts, "check": check}
+        options: dict[str, Any] = {"idle": idle, "token": self._token, "hosts": hosts, "find": find}
         application = web.Application(
             [(r"/serving/([^/]+)/([^/]+)/v[12](?:/[^?]*)?", StreamedPredictHandler, options)],
             default_handler_class=Missing,

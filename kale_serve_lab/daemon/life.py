@@ -20,6 +20,7 @@ from kale_serve_lab.backends.local.environments import Environments
 from kale_serve_lab.client.version import PROTOCOL, own_version
 from kale_serve_lab.daemon import api, election
 from kale_serve_lab.daemon.asking import Artifacts
+from kale_serve_lab.daemon.cluster_relay import ClusterRelay
 from kale_serve_lab.daemon.clusters import ClusterSource
 from kale_serve_lab.daemon.endpoints import Endpoints
 from kale_serve_lab.daemon.events import EventLog
@@ -27,14 +28,14 @@ from kale_serve_lab.daemon.gateway import Gateway
 from kale_serve_lab.daemon.idle import Idle
 from kale_serve_lab.daemon.runtimes import Runtimes
 from kale_serve_lab.daemon.services import Services
+from kale_serve_lab.daemon.sockets import bind
 from kale_serve_lab.daemon.submissions import Submissions, now, recover
 from kale_serve_lab.daemon.targets import Targets
 from kale_serve_lab.daemon.threads import Threads
 from kale_serve_lab.daemon.views import Views
-from kale_serve_lab.errors import EndpointNotFound
+from kale_serve_lab.errors import EndpointNotReady
 from kale_serve_lab.metadata.opening import open_store
 from kale_serve_lab.metadata.protocol import MetadataStore
-from kale_serve_lab.serving.types import ServiceKey
 from kale_serve_lab.stores.local import LocalStore
 
 _log = logging.getLogger(__name__)
@@ -117,13 +118,21 @@ async def live(data: Path, idle_seconds: float, ready: Callable[[], None]) -> No
         server.add_socket(listening)
         held.callback(server.stop)
 
-        def check(namespace: str, name: str) -> None:
-            if backend.desired(ServiceKey(namespace, name)) is None:
-                raise EndpointNotFound(
-                    f"There is no endpoint {name[:100]!r} in {namespace[:100]!r}.", subject=name[:100]
-                )
+        def find(namespace: str, name: str, target: str | None) -> tuple[str, str]:
+            meant, key = targets.meant(name, namespace, target)
+            service = meant.desired(key)
+            assert service is not None
+            reach = meant.reach(service)
+            if reach.socket is None:
+                raise EndpointNotReady(f"The endpoint {name} has no address yet.", subject=name)
+            return reach.socket, reach.base
 
-        gateway.start(idle, check)
+        relay = ClusterRelay(
+            lambda: next((ways for one in targets.all() if (ways := getattr(one, "ways", None))), None)
+        )
+        held.push_async_callback(relay.close)
+        relay.start(idle)
+        gateway.start(idle, find)
         election.note(data, started_at, own_version(), gateway.port)
         idle.look()
         _log.info("The daemon is ready: pid %d, %s, gateway %s", os.getpid(), path, gateway.url)
@@ -132,20 +141,6 @@ async def live(data: Path, idle_seconds: float, ready: Callable[[], None]) -> No
         _log.info("The daemon leaves.")
     # The next one then need not look for what was cut short.
     election.note_left(data, gateway.port)
-
-
-def bind(path: Path) -> socket.socket:
-    """The API's socket, reachable by its owner only from its first moment on."""
-    path.unlink(missing_ok=True)
-    one = socket.socket(socket.AF_UNIX)
-    one.setblocking(False)
-    before = os.umask(0o177)
-    try:
-        one.bind(str(path))
-    finally:
-        os.umask(before)
-    one.listen(128)
-    return one
 
 
 def _leave_socket(path: Path, listening: socket.socket) -> None:

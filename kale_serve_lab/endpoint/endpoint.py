@@ -34,8 +34,12 @@ TIMEOUT_SECONDS: Final = 60.0
 class Endpoint:
     """A service to ask for predictions; safe to share between threads.
 
-    `name` is the service's (`isvc.name`). A service that this machine's daemon runs is found by its name; `url` reaches one
+    `name` is the service's (`isvc.name`). A service that this machine's daemon knows is found by its name, on this machine or on
+    its cluster (`target="local"` or `"kserve"` where both have one); `url` reaches one
     elsewhere (`http`, `https`, `grpc` or `grpcs`), with `token` as bearer token (`"file:path"` is read again for each request).
+    `kubernetes_host` is the address of an API server, by which a service is reached without any daemon, whoever made it; `token`
+    is then a token for that API server (None: the pod's own). With `url` too, `url` is the cluster's gateway, and gets a
+    short-lived token that the API server makes for it.
     `protocol_version` is "v1", "v2", "grpc-v1" (TensorFlow Serving's) or "grpc-v2"; without it, what the service offers decides.
 
         endpoint = Endpoint("iris")
@@ -55,17 +59,18 @@ class Endpoint:
         url: str | None = None,
         *,
         protocol_version: str | None = None,
+        target: str | None = None,
     ) -> None:
         if not isinstance(name, str) or not name:
             shown = repr(name)[:80]
             raise errors.InvalidName(
                 f"An endpoint's name is a text, not {shown}.", subject=shown, hint="Pass isvc.name."
             )
-        if kubernetes_host is not None and url is None:
+        if target is not None and (url is not None or kubernetes_host is not None):
             raise errors.InvalidRequest(
-                "Services on a cluster are not found by their name yet.",
+                "target says where the daemon looks; url and kubernetes_host do without the daemon.",
                 subject=name,
-                hint="Give the service's own address: Endpoint(name, url=..., token=...).",
+                hint="Give one of them.",
             )
         if protocol_version is not None and protocol_version not in PROTOCOLS:
             raise errors.InvalidRequest(
@@ -74,16 +79,35 @@ class Endpoint:
                 hint=f"Known are {', '.join(PROTOCOLS)}.",
             )
         self.name = name
-        self.namespace = namespace or "default"
-        self._source: Source = _source(name, self.namespace, token, url, protocol_version)
+        self._source: Source = _source(
+            name,
+            namespace,
+            token=token,
+            kubernetes_host=kubernetes_host,
+            url=url,
+            protocol=protocol_version,
+            target=target,
+        )
         self._lock = threading.Lock()
         self._found: tuple[Service, Line] | None = None
         self._heads: dict[str, str] = {}
+        self._namespace = namespace
         if url is None:
             self._service()
 
     def __repr__(self) -> str:
-        return f"Endpoint({self.name!r}, namespace={self.namespace!r})"
+        target = "" if self.target in (None, "local") else f", target={self.target!r}"
+        return f"Endpoint({self.name!r}, namespace={self.namespace!r}{target})"
+
+    @property
+    def namespace(self) -> str:
+        """Where the service was found."""
+        return str(getattr(self._source, "namespace", None) or self._namespace or "default")
+
+    @property
+    def target(self) -> str | None:
+        """`local` or `kserve`: which of the daemon's targets has it. None where the daemon was not asked."""
+        return getattr(self._source, "target", None)
 
     @property
     def signature(self) -> Signature | None:
@@ -142,6 +166,37 @@ class Endpoint:
         header, buffers, length = v2.encode_request(sent, outputs, binary=binary)
         response = self._infer("v2", header, buffers, length, timeout)
         return answers.of_v2(self._decoded_v2(response), given, service.signature, outputs)
+
+    def explain(self, x: Any, *, timeout: float = TIMEOUT_SECONDS) -> dict[str, Any]:
+        """What the service's explainer says of rows, as it says it; `x` as for `predict`. Explainers are asked by v1 only.
+
+        Raises as `predict`; `EndpointNotFound` where the service has no explainer.
+        """
+        service, line = self._service()
+        if not isinstance(line, Transport):
+            raise errors.InvalidRequest(
+                f"{self.name}: explanations are not asked over gRPC.",
+                subject=self.name,
+                hint='Endpoint(name, protocol_version="v1") asks over HTTP.',
+            )
+        given = inputs.understand(x, service.signature, verbatim_dicts=service.transformed)
+        body = (
+            strict_json.dumps(v1.plain(given.payload))
+            if given.payload is not None
+            else v1.encode_request(inputs.to_rows(given), None)
+        )
+        try:
+            response = self._infer("v1", body, (), None, timeout, verb="explain")
+        except errors.EndpointNotFound as error:
+            raise errors.EndpointNotFound(
+                f"{self.name} has no explainer: {error.message}",
+                subject=self.name,
+                hint='Give it one: serve(..., serve_config={"explainer": {...}}).',
+            ) from error
+        found = self._decoded(strict_json.loads, response.body)
+        if not isinstance(found, dict):
+            raise errors.UpstreamFailed(f"{self.name}: the explanation is no object.", subject=self.name)
+        return found
 
     def metadata(self) -> dict[str, Any]:
         """The server's own description of the model: `{"name", "versions", "platform", "inputs", "outputs"}` with v2."""
@@ -263,15 +318,18 @@ class Endpoint:
         buffers: Sequence[memoryview],
         json_length: int | None,
         timeout: float,
+        *,
+        verb: str = "predict",
     ) -> Response:
         service, transport = self._service()
         assert isinstance(transport, Transport)
-        start = self._heads.get(protocol)
+        asked = f"{protocol}:{verb}"
+        start = self._heads.get(asked)
         if start is None:
             model = quote(service.model, safe="")
-            path = f"/v2/models/{model}/infer" if protocol == "v2" else f"/v1/models/{model}:predict"
+            path = f"/v2/models/{model}/infer" if protocol == "v2" else f"/v1/models/{model}:{verb}"
             start = f"POST {self._source.base}{path} HTTP/1.1\r\nHost: {self._source.host}\r\nContent-Type: "
-            self._heads[protocol] = start
+            self._heads[asked] = start
         size = len(body) + sum([buffer.nbytes for buffer in buffers])
         kind = (
             v2.JSON_TYPE if json_length is None else f"{v2.BINARY_TYPE}\r\n{v2.LENGTH_HEADER}: {json_length}"
@@ -382,9 +440,24 @@ class Endpoint:
         )
 
 
-def _source(name: str, namespace: str, token: str | None, url: str | None, protocol: Any) -> Source:
+def _source(
+    name: str,
+    namespace: str | None,
+    *,
+    token: str | None,
+    kubernetes_host: str | None,
+    url: str | None,
+    protocol: Any,
+    target: str | None,
+) -> Source:
+    if kubernetes_host is not None:
+        from kale_serve_lab.endpoint.kubernetes import GatewaySource, KubernetesSource
+
+        if url is None:
+            return KubernetesSource(name, namespace, kubernetes_host, token, protocol)
+        return GatewaySource(name, namespace, kubernetes_host, token, url=url, protocol=protocol)
     if url is None:
-        return DaemonSource(name, namespace, protocol)
+        return DaemonSource(name, namespace, protocol, target)
     if url.startswith(("grpc:", "grpcs:")):
         return GrpcSource(name, url, token, protocol)
     return UrlSource(name, url, token, protocol)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
 from kale_serve_lab import errors
 from kale_serve_lab.endpoint import refusals
@@ -74,35 +74,55 @@ class Source(Protocol):
 
 
 class DaemonSource:
-    """A service that the daemon of this user runs on this machine."""
+    """A service that the daemon of this user knows: on this machine, or on a cluster behind the daemon's relay.
+
+    `namespace` and `target` None: the target's own namespace, and the service of this machine if there is one.
+    """
 
     host = "localhost"
-    base = ""
 
-    def __init__(self, name: str, namespace: str, protocol: Protocol_ | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        namespace: str | None = None,
+        protocol: Protocol_ | None = None,
+        target: str | None = None,
+    ) -> None:
         from kale_serve_lab.client import Client
 
         self._client = Client()
         self._name = name
-        self._namespace = namespace
+        self._asked = {
+            key: value for key, value in (("namespace", namespace), ("target", target)) if value is not None
+        }
         self._protocol = protocol
+        self.base = ""
+        self.namespace = namespace or "default"
+        self.target = target or "local"
 
     def find(self) -> Service:
-        """`GET /api/services/{name}`."""
-        found = self._client.request("GET", f"/api/services/{quote(self._name, safe='')}")
-        if not isinstance(found, dict) or found.get("namespace", self._namespace) != self._namespace:
+        """`GET /api/services/{name}`; where nobody has said what a server on a cluster takes, the server is asked."""
+        query = f"?{urlencode(self._asked)}" if self._asked else ""
+        found = self._client.request("GET", f"/api/services/{quote(self._name, safe='')}{query}")
+        if not isinstance(found, dict) or any(
+            found.get(key, value) != value for key, value in self._asked.items()
+        ):
             raise errors.EndpointNotFound(
-                f"There is no endpoint {self._name!r} in the namespace {self._namespace!r}.",
+                f"There is no endpoint {self._name!r} in the namespace {self._asked.get('namespace', 'default')!r}.",
                 subject=self._name,
                 hint="`kale-serve list` shows the endpoints.",
             )
+        # From here on this one is meant, also where another of its name comes.
+        self.namespace = str(found.get("namespace") or self.namespace)
+        self.target = str(found.get("target") or self.target)
+        self.base = str(found.get("base") or "")
         transformer = found.get("transformer")
         signature = transformer.get("signature") if transformer else found.get("signature")
         own: Protocol_ = found["protocol"] if found["protocol"] in PROTOCOLS else "v2"
         # A daemon that does not say it serves by the built-in server, which speaks both.
         offered = tuple(found.get("protocols") or ("v1", "v2"))
         grpc_socket = found.get("grpc_socket")
-        return Service(
+        service = Service(
             model=found["name"],
             protocol=self._chosen(own, offered),
             binary=found.get("binary") is not False,
@@ -110,10 +130,30 @@ class DaemonSource:
             signature=None if signature is None else Signature.from_json(signature),
             transformed=transformer is not None,
             revision=None if found.get("ready_revision") is None else str(found["ready_revision"]),
-            address=found["socket"],
+            address=found.get("socket"),
             state=found.get("state"),
             sentence=found.get("sentence"),
             error=found.get("error"),
+        )
+        return self._looked_at(service) if self.target != "local" and not found.get("binary") else service
+
+    def _looked_at(self, service: Service) -> Service:
+        """What the server itself tells of v2: whether it takes binary tensors, and its model's tensors where no signature is known."""
+        if service.protocol != "v2" or service.address is None:
+            return service
+        transport = Transport(service.address)
+        try:
+            return looked_at(service, lambda path: self._get(transport, path))
+        finally:
+            transport.close()
+
+    def _get(self, transport: Transport, path: str) -> Response:
+        return get(
+            transport,
+            self,
+            path,
+            30,
+            lambda error: errors.EndpointNotReady(f"{self._name}: {error}.", subject=self._name),
         )
 
     def line(self, service: Service) -> Line:
@@ -128,7 +168,12 @@ class DaemonSource:
             from kale_serve_lab.endpoint.grpc import Calls, speaker
 
             return speaker(service.protocol, Calls(service.grpc, self._name), self._name, service.model)
-        assert service.address is not None
+        if service.address is None:
+            raise errors.EndpointNotReady(
+                f"{self._name} has no address yet. {service.sentence or ''}".strip(),
+                subject=self._name,
+                hint="isvc.wait() waits until it is ready.",
+            )
         return Transport(service.address)
 
     def headers(self) -> str:
@@ -163,7 +208,7 @@ class UrlSource:
     """A model server behind http(s), with an optional bearer token; `file:path` is read again for each request."""
 
     def __init__(self, name: str, url: str, token: str | None, protocol: Protocol_ | None = None) -> None:
-        parts = _split(url, ("http", "https"))
+        parts = split_url(url, ("http", "https"))
         if protocol is not None and protocol.startswith("grpc"):
             raise errors.InvalidRequest(
                 f"{protocol} does not go over {parts.scheme}.",
@@ -227,7 +272,7 @@ class UrlSource:
 
     def token(self) -> str | None:
         """The token itself, likewise."""
-        return _read_token(self._token, self._name)
+        return read_token(self._token, self._name)
 
     def _get(self, transport: Transport, path: str) -> Response:
         return get(
@@ -252,7 +297,7 @@ class GrpcSource:
         from kale_serve_lab.endpoint.grpc import require
 
         require(name)
-        parts = _split(url, ("grpc", "grpcs"))
+        parts = split_url(url, ("grpc", "grpcs"))
         if protocol is not None and not protocol.startswith("grpc"):
             raise errors.InvalidRequest(
                 f"{protocol} does not go over {parts.scheme}.",
@@ -305,10 +350,11 @@ class GrpcSource:
 
     def token(self) -> str | None:
         """The token; `file:path` is read again for each call."""
-        return _read_token(self._token, self._name)
+        return read_token(self._token, self._name)
 
 
-def _split(url: str, schemes: tuple[str, ...]) -> SplitResult:
+def split_url(url: str, schemes: tuple[str, ...]) -> SplitResult:
+    """The parts of a service's address. Raises `InvalidRequest`."""
     parts = urlsplit(url)
     if parts.scheme not in schemes or not parts.hostname or parts.query or parts.fragment:
         raise errors.InvalidRequest(
@@ -326,7 +372,8 @@ def _split(url: str, schemes: tuple[str, ...]) -> SplitResult:
     return parts
 
 
-def _read_token(token: str | None, name: str) -> str | None:
+def read_token(token: str | None, name: str) -> str | None:
+    """The token itself, of the text or of the file that `file:path` names. Raises `Unauthorized`."""
     if token is None:
         return None
     if token.startswith("file:"):
@@ -355,6 +402,19 @@ def get(
         return transport.request(head.encode("ascii"), (), timeout)
     except CannotConnect as error:
         raise refuse(error) from error
+
+
+def looked_at(service: Service, ask: Callable[[str], Response]) -> Service:
+    """The service with what its server tells by v2: binary tensors, and its tensors where no signature is known."""
+    try:
+        binary, columns = _takes_binary(ask("/v2"))
+        signature = service.signature
+        if signature is None and not service.transformed:
+            signature = _signature_of(_loaded(ask(f"/v2/models/{quote(service.model, safe='')}")))
+        return replace(service, binary=binary, binary_columns=columns, signature=signature)
+    except errors.KaleServeError:
+        # It says so itself at the prediction.
+        return replace(service, binary=False)
 
 
 def _takes_binary(response: Response) -> tuple[bool, bool]:

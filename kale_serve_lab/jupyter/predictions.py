@@ -42,6 +42,7 @@ class PredictionHandler(KaleHandler):
         # Two parts: one on the way out, one on the way in. What is beyond waits in the caller's socket.
         self._parts: asyncio.Queue[bytes] = asyncio.Queue(maxsize=2)
         self._opening: asyncio.Task[Answer] | None = None
+        self._target: str | None = None
         self._working: asyncio.Task[None] | None = None
 
     async def prepare(self) -> None:  # type: ignore[override]
@@ -105,8 +106,11 @@ class PredictionHandler(KaleHandler):
         check_service_name(name, namespace)
         if not _CALL.match(call) or any(part in (".", "..") for part in call.split("/")):
             raise InvalidRequest(f"{ascii(call)[:80]} is no call of the v1 or v2 protocol.", subject=name)
+        self._target = self.get_query_argument("target", None)
+        if self._target not in (None, "local", "kserve"):
+            raise InvalidRequest(f"There is no target {ascii(self._target)[:80]}.", subject=name)
         for key in self.request.query_arguments:
-            if not _QUERY.match(key):
+            if key != "target" and not _QUERY.match(key):
                 raise InvalidRequest(
                     f"A prediction takes no query parameter {ascii(key)[:80]}.",
                     subject=name,
@@ -120,12 +124,12 @@ class PredictionHandler(KaleHandler):
         try:
             return await self._connect(namespace, name, call)
         except _NOT_LISTENING as error:
-            front = await self.kale.fronts.find(namespace, name)
+            front = await self.kale.fronts.find(namespace, name, self._target)
             self.kale.fronts.forget(namespace, name)
             raise not_ready(front, name) from error
 
     async def _connect(self, namespace: str, name: str, call: str) -> Answer:
-        front = await self.kale.fronts.find(namespace, name)
+        front = await self.kale.fronts.find(namespace, name, self._target)
         self.kale.events.wake()
         sent = {key: self.request.headers[key] for key in ("Accept",) if key in self.request.headers}
         body = None
@@ -137,7 +141,7 @@ class PredictionHandler(KaleHandler):
         client = AsyncClient(front.socket)
         assert self.request.method is not None
         return await self._stack.enter_async_context(
-            client.stream(self.request.method, f"/{call}", headers=sent, body=body)
+            client.stream(self.request.method, f"{front.base}/{call}", headers=sent, body=body)
         )
 
     async def _finish_exchange(self) -> None:

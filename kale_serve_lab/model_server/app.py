@@ -21,10 +21,14 @@ _V1_MODEL = re.compile(r"/v1/models/(?P<model>[^/:]+)(?P<rest>:predict)?")
 class App:
     """Answers requests for one model name and revision."""
 
-    def __init__(self, spec: LaunchSpec, component: Component) -> None:
+    def __init__(
+        self, spec: LaunchSpec, component: Component, ready: Callable[[], bool] = lambda: True
+    ) -> None:
         self._name = spec.model_name
         self._version = str(spec.revision)
         self._component = component
+        # False once the process is asked to leave: it still answers, and no new caller should come.
+        self._ready = ready
         binary = spec.runtime is None or spec.runtime.binary
         self._extensions = ["binary_tensor_data"] if binary else []
         # What clients send again and again, without any matching.
@@ -51,7 +55,13 @@ class App:
         if path == "/v2/health/live":
             value = {"live": True}
         elif path == "/v2/health/ready":
+            if not self._ready():
+                respond(Response.of_json({"ready": False}, 503))
+                return None
             value = {"ready": True}
+        elif path == "/":
+            # What KServe's own server answers there, and its probes ask.
+            value = {"status": "alive"}
         elif path in ("/v2", "/v2/"):
             value = {"name": "kale-serve", "version": self._version, "extensions": self._extensions}
         elif path in ("/v1/models", "/v1/models/"):

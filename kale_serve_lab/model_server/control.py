@@ -27,6 +27,7 @@ class ControlServer:
         self._spec = spec
         self._state = state
         self._commands = commands
+        assert spec.control_fd is not None
         self._listener = socket.socket(fileno=spec.control_fd)
         self._listener.setblocking(False)
         self._peers: dict[socket.socket, bytearray] = {}

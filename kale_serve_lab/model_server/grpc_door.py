@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, cast
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from kale_serve_lab.model_server.grpc_server import GrpcServer
 
 _HTTP = ("v1", "v2")
+
+log = logging.getLogger("kale_serve_lab.model_server")
 
 
 class GrpcDoor:
@@ -36,10 +39,16 @@ class GrpcDoor:
             foreign = cast("Foreign", component)
             self.protocols = foreign.protocols
             behind = foreign.grpc_address if foreign.offers_grpc else None
-        elif spec.grpc_behind is not None and hasattr(component, "infer_tensors") and _has_grpcio():
+        elif (
+            (spec.grpc_behind is not None or spec.grpc_address is not None)
+            and hasattr(component, "infer_tensors")
+            and _has_grpcio()
+        ):
             self.protocols = (*_HTTP, "grpc-v2")
             self._component = cast("TensorComponent", component)
             behind = self._started
+            if spec.grpc_address is not None:
+                self._opening = asyncio.get_running_loop().create_task(self._opened(spec.grpc_address))
         if spec.grpc_fd is not None and behind is not None:
             self._relay = Relay(socket.socket(fileno=spec.grpc_fd), behind)
 
@@ -58,7 +67,15 @@ class GrpcDoor:
         """Accept no more; give the calls that are open this long."""
         if self._relay is not None:
             await self._relay.finish_in_flight(seconds)
-        await self._stop()
+        await self._stop(seconds if self._relay is None else 0)
+
+    async def _opened(self, address: str) -> None:
+        from kale_serve_lab.model_server import grpc_server
+
+        try:
+            self._server = await grpc_server.start(self._component, self._spec, address)
+        except (OSError, RuntimeError) as error:
+            log.error("gRPC cannot be offered at %s: %s", address, error)
 
     async def _started(self) -> str:
         path = self._spec.grpc_behind
@@ -68,12 +85,12 @@ class GrpcDoor:
                 from kale_serve_lab.model_server import grpc_server
 
                 path.unlink(missing_ok=True)
-                self._server = await grpc_server.start(self._component, self._spec, path)
+                self._server = await grpc_server.start(self._component, self._spec, f"unix:{path}")
         return f"unix:{path}"
 
-    async def _stop(self) -> None:
+    async def _stop(self, seconds: float = 0) -> None:
         if self._server is not None:
-            await self._server.stop(0)
+            await self._server.stop(seconds)
 
 
 def _has_grpcio() -> bool:

@@ -10,7 +10,6 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any, Final
 
 from kale_serve_lab.errors import EndpointNotFound, InvalidInput, KaleServeError, PredictFailed
@@ -27,8 +26,8 @@ log = logging.getLogger("kale_serve_lab.model_server")
 Behaviour = Callable[[bytes, Any], Awaitable[bytes]]
 
 
-async def start(component: TensorComponent, spec: LaunchSpec, path: Path) -> GrpcServer:
-    """Listen on the Unix socket `path`, in the running event loop; to be called once the component is loaded."""
+async def start(component: TensorComponent, spec: LaunchSpec, address: str) -> GrpcServer:
+    """Listen at `address` (`unix:/path`, `0.0.0.0:8081`), in the running event loop; to be called once the component is loaded."""
     import grpc
     import grpc.aio
 
@@ -40,7 +39,7 @@ async def start(component: TensorComponent, spec: LaunchSpec, path: Path) -> Grp
     )
     found = GrpcServer(server, component, spec)
     server.add_generic_rpc_handlers((_handler(grpc, found.methods()),))
-    server.add_insecure_port(f"unix:{path}")
+    server.add_insecure_port(address)
     await server.start()
     return found
 

@@ -102,6 +102,8 @@ class HttpServer(httputil.HTTPServerConnectionDelegate):
             except OSError:
                 return
             self._last_accept = time.monotonic()
+            if accepted.family != socket.AF_UNIX:
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             stream = iostream.IOStream(
                 accepted,
                 max_buffer_size=max(self.max_body_bytes, 1 << 20),

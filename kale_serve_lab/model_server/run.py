@@ -25,7 +25,6 @@ from kale_serve_lab.model_server.state import State
 from kale_serve_lab.model_server.work import MainThreadWork
 
 FAILED = 3
-_STOP_SECONDS = 5.0
 _FAILED_SECONDS = 1.0
 # A failed server stays this long for a daemon that has not connected yet, so that the cause is told, not guessed.
 _TELL_FAILURE_SECONDS = 2.0
@@ -35,10 +34,10 @@ _SWITCH_SECONDS = 0.001
 log = logging.getLogger("kale_serve_lab.model_server")
 
 
-def run(spec: LaunchSpec) -> int:
+def run(spec: LaunchSpec, failed: Callable[[KaleServeError], None] = lambda _: None) -> int:
     """Serve until the daemon (or SIGTERM) ends it; to be called in the process's main thread. Returns the exit status.
 
-    0: asked to leave; 3: the model did not load (told on the control socket, with the cause).
+    0: asked to leave; 3: the model did not load (told on the control socket, with the cause, and to `failed`).
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s")
     sys.setswitchinterval(_SWITCH_SECONDS)
@@ -58,6 +57,7 @@ def run(spec: LaunchSpec) -> int:
             except BaseException as error:  # a model file may raise SystemExit
                 failure = load_error(spec, error)
                 log.error("%s", failure.message, exc_info=error)
+                failed(failure)
                 server.tell(lambda: server.fail(failure))
             else:
                 log.info("%s: loaded in %.3f s", spec.service, time.perf_counter() - began)
@@ -139,12 +139,15 @@ class _Server:
         self._loop = asyncio.get_running_loop()
         self._left = asyncio.Event()
         self._loop.add_reader(signal_fd, self._on_signal, signal_fd)
-        self._control = ControlServer(self._spec, self._state, {"stop": self.stop, "drain": self.drain})
+        self._control: ControlServer | None = None
+        if self._spec.control_fd is not None:
+            self._control = ControlServer(self._spec, self._state, {"stop": self.stop, "drain": self.drain})
         self._state.change("loading", f"{self._spec.service} is being loaded.")
         self.started.set()
         await self._left.wait()
         self._loop.remove_reader(signal_fd)
-        self._control.close()
+        if self._control is not None:
+            self._control.close()
 
     def _on_signal(self, signal_fd: int) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -155,9 +158,13 @@ class _Server:
         """Open the doors. Until now connections waited in the backlog, as they do while a crashed server restarts."""
         if self._left.is_set():
             return
-        app = App(self._spec, component)
+        app = App(self._spec, component, lambda: not self._stopping)
+        listener = socket.socket(fileno=self._spec.listen_fd)
+        if listener.family != socket.AF_UNIX:
+            # Bound until now, and refusing: a port that takes connections counts as ready on a cluster.
+            listener.listen(1024)
         self._http = HttpServer(
-            socket.socket(fileno=self._spec.listen_fd),
+            listener,
             app.answer,
             headers={"X-Kale-Serve-Revision": str(self._spec.revision), "Server": "kale-serve"},
             max_body_bytes=self._spec.max_body_bytes,
@@ -177,9 +184,10 @@ class _Server:
 
         async def leave() -> None:
             await self._finish_in_flight(_FAILED_SECONDS)
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._control.greeted.wait(), _TELL_FAILURE_SECONDS)
-            self._control.accept()
+            if self._control is not None:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(self._control.greeted.wait(), _TELL_FAILURE_SECONDS)
+                self._control.accept()
             self._left.set()
 
         self._leave_by(leave())
@@ -211,7 +219,10 @@ class _Server:
         self._state.change("draining", f"{self._spec.service} finishes what is in flight.")
 
         async def leave() -> None:
-            if not await self._finish_in_flight(_STOP_SECONDS):
+            if self._http is not None:
+                # Those that send requests here hear of the end later than we do.
+                await asyncio.sleep(self._spec.linger_seconds)
+            if not await self._finish_in_flight(self._spec.grace_seconds):
                 # The main thread is inside the user's code and may never come back.
                 _exit(self.status)
             self._left.set()
@@ -241,6 +252,6 @@ def _exit(status: int) -> None:
     os._exit(status)
 
 
-def run_and_exit(spec: LaunchSpec) -> None:
+def run_and_exit(spec: LaunchSpec, failed: Callable[[KaleServeError], None] = lambda _: None) -> None:
     """`run`, then end at once: threads that a model left behind must not keep the process."""
-    _exit(run(spec))
+    _exit(run(spec, failed))

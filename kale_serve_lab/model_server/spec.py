@@ -48,11 +48,30 @@ class RuntimeSpec:
 
 
 @dataclass(frozen=True)
+class PredictorAddress:
+    """Where a transformer's predictor is, over TCP; `seconds` is how long one answer of it may take."""
+
+    host: str
+    port: int
+    tls: bool = False
+    seconds: float = 600.0
+
+    @property
+    def named(self) -> str:
+        """As a Host header has it."""
+        return self.host if self.port == (443 if self.tls else 80) else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
 class LaunchSpec:
     """docs/interfaces.md, "Model-server process". The descriptors are *listening* Unix sockets that the daemon bound.
 
     `protocol` is the service's; `runtime` None is the built-in server. `grpc_behind` is where this process's own gRPC server
     listens (or its child's), for the connections that come by `grpc_fd`.
+
+    In a container the doors are TCP sockets and nobody controls the process (`control_fd` None): its gRPC listens at
+    `grpc_address`, a transformer's predictor is at `predictor` and not behind Unix sockets, and at its end it takes requests
+    for `linger_seconds` more and finishes what is in flight in `grace_seconds`.
     """
 
     component: Literal["predictor", "transformer"]
@@ -66,7 +85,7 @@ class LaunchSpec:
     signature: Signature | None
     method: str | None
     listen_fd: int
-    control_fd: int
+    control_fd: int | None
     predictor_socket: str | None
     protocol: Literal["v1", "v2", "grpc-v1", "grpc-v2"]
     model_name: str
@@ -75,6 +94,10 @@ class LaunchSpec:
     grpc_behind: Path | None = None
     predictor_grpc_socket: str | None = None
     runtime: RuntimeSpec | None = None
+    grpc_address: str | None = None
+    predictor: PredictorAddress | None = None
+    linger_seconds: float = 0.0
+    grace_seconds: float = 5.0
 
     @classmethod
     def from_json(

@@ -42,7 +42,7 @@ class Transformer:
 
     def load(self) -> dict[str, float]:
         """Run the user's module; the predictor is not asked yet."""
-        if self._spec.predictor_socket is None:
+        if self._spec.predictor_socket is None and self._spec.predictor is None:
             raise ModelLoadFailed(
                 f"{self._spec.service}: the transformer was not told its predictor.",
                 subject=self._spec.service,

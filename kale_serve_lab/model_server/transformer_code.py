@@ -113,5 +113,7 @@ def _make(cls: type, spec: LaunchSpec) -> Any:
 
 
 def _predictor_host(spec: LaunchSpec) -> str:
+    if spec.predictor is not None:
+        return spec.predictor.named
     # A name as on a cluster. It leads nowhere from here: predictions go to the predictor's Unix socket.
     return f"{spec.model_name}-predictor.{spec.namespace}"

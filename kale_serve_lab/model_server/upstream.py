@@ -20,21 +20,16 @@ class Upstream:
     """Asks the predictor of one transformer; to be used in one event loop."""
 
     def __init__(self, spec: LaunchSpec) -> None:
-        assert spec.predictor_socket is not None
         self._service = spec.service
         self._model = spec.model_name
-        self._http = Forwarder(
-            Path(spec.predictor_socket),
-            service=spec.service,
-            server="the predictor",
-            max_body_bytes=spec.max_body_bytes,
-        )
+        self._http = _forwarder(spec)
         self._binary: bool | None = None
-        self._grpc = (
-            _Grpc(spec, spec.predictor_grpc_socket)
-            if spec.protocol == "grpc-v2" and spec.predictor_grpc_socket is not None
-            else None
-        )
+        self._grpc = None
+        if spec.protocol == "grpc-v2" and spec.predictor is not None:
+            address = spec.predictor
+            self._grpc = _Grpc(spec, f"{address.host}:{address.port}", tls=address.tls)
+        elif spec.protocol == "grpc-v2" and spec.predictor_grpc_socket is not None:
+            self._grpc = _Grpc(spec, f"unix:{spec.predictor_grpc_socket}")
 
     async def ask(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         """A whole request of v1 or v2 as an object, and the answer likewise.
@@ -109,24 +104,47 @@ class Upstream:
             ) from error
 
 
+def _forwarder(spec: LaunchSpec) -> Forwarder:
+    about: dict[str, Any] = {
+        "service": spec.service,
+        "server": "the predictor",
+        "max_body_bytes": spec.max_body_bytes,
+    }
+    if spec.predictor is None:
+        assert spec.predictor_socket is not None
+        return Forwarder(Path(spec.predictor_socket), **about)
+    address = spec.predictor
+    tls = None
+    if address.tls:
+        import ssl
+
+        tls = ssl.create_default_context()
+    return Forwarder(
+        (address.host, address.port), host=address.named, tls=tls, seconds=address.seconds, **about
+    )
+
+
 class _Grpc:
     """The Open Inference Protocol over gRPC, from one event loop."""
 
-    def __init__(self, spec: LaunchSpec, path: str) -> None:
+    def __init__(self, spec: LaunchSpec, target: str, *, tls: bool = False) -> None:
+        import grpc
         import grpc.aio
 
         self._service = spec.service
         self._model = messages.Model(spec.model_name)
-        self._channel = grpc.aio.insecure_channel(
-            f"unix:{path}",
-            options=[
-                ("grpc.max_receive_message_length", min(spec.max_body_bytes, 2**31 - 1)),
-                ("grpc.max_send_message_length", -1),
-                ("grpc.enable_http_proxy", 0),
-                # The predictor may be starting again: it is tried anew at once.
-                ("grpc.initial_reconnect_backoff_ms", 100),
-                ("grpc.max_reconnect_backoff_ms", 1000),
-            ],
+        options: list[tuple[str, int]] = [
+            ("grpc.max_receive_message_length", min(spec.max_body_bytes, 2**31 - 1)),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.enable_http_proxy", 0),
+            # The predictor may be starting again: it is tried anew at once.
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 1000),
+        ]
+        self._channel = (
+            grpc.aio.secure_channel(target, grpc.ssl_channel_credentials(), options=options)
+            if tls
+            else grpc.aio.insecure_channel(target, options=options)
         )
         self._infer = self._channel.unary_unary(messages.method("ModelInfer"))
 

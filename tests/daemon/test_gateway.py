@@ -35,9 +35,11 @@ class Front:
         writer.close()
 
 
-def check(namespace, name):
-    if (namespace, name) != ("default", "iris"):
+def find(namespace, name, target):
+    if (namespace, name) != ("default", "iris") or target not in (None, "local", "kserve"):
         raise EndpointNotFound("none")
+    base = "/serving/default/iris" if target == "kserve" else ""
+    return paths.front_socket("default", "iris"), base
 
 
 def talk(home, *requests, front=None):
@@ -46,7 +48,7 @@ def talk(home, *requests, front=None):
     async def run():
         gateway = Gateway(paths.data_dir(), None)
         idle = Idle(100, lambda: True, lambda: None)
-        gateway.start(idle, check)
+        gateway.start(idle, find)
         server = front and await asyncio.start_unix_server(front.serve, paths.front_socket("default", "iris"))
         token = (paths.data_dir() / "token").read_bytes()
         answers = []
@@ -191,3 +193,13 @@ def test_the_port_is_kept_where_it_is_free(home):
     asyncio.run(three.close())
     with pytest.raises(ConnectionRefusedError), socket.socket() as client:
         client.connect(("127.0.0.1", port))
+
+
+def test_a_service_of_a_cluster_is_asked_below_its_base(home):
+    front = Front()
+    asked = b"GET /serving/default/iris/v2/models/iris?target=kserve&x=1 HTTP/1.1\r\nHost: HOST\r\nAuthorization: Bearer TOKEN\r\nConnection: close\r\n\r\n"
+    there, unknown = talk(home, asked, asked.replace(b"kserve", b"mars"), front=front)
+    assert there.startswith(b"HTTP/1.1 200")
+    assert front.heads[0].startswith("GET /serving/default/iris/v2/models/iris?x=1 HTTP/1.1")
+    assert unknown.startswith(b"HTTP/1.1 404")
+    assert len(front.heads) == 1

@@ -138,11 +138,6 @@ def test_nothing_there():
             assert endpoint.ready() is False
 
 
-def test_a_cluster_is_not_known_yet():
-    with pytest.raises(errors.InvalidRequest, match="cluster"):
-        Endpoint("iris", kubernetes_host="https://10.0.0.1")
-
-
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with openssl")
 def test_tls_is_checked(answer, tmp_path, monkeypatch):
     subprocess.run(

@@ -36,7 +36,7 @@ def upstream(home, jp_serverapp, jp_asyncio_loop):
             writer.close()
 
         running.append((await asyncio.start_unix_server(serve, path), tasks))
-        app.fronts._kept["default", "tumour"] = Front(path, "")
+        app.fronts._kept[None, "default", "tumour"] = Front(path, "")
 
     yield start
     for server, tasks in running:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import replace
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from kale_serve_lab.backends.kserve import tokens as gateway_tokens
 from kale_serve_lab.backends.kserve.carrying import Door, NotConnected
-from kale_serve_lab.backends.kserve.cluster import Access, Cluster
+from kale_serve_lab.backends.kserve.cluster import Cluster
 from kale_serve_lab.backends.kserve.pinning import Pins, Resolve, refused
 from kale_serve_lab.backends.kserve.settings import Settings
 from kale_serve_lab.errors import InvalidConfig, UpstreamFailed
@@ -27,7 +26,6 @@ class Doors:
         self._settings = settings
         self._resolve = resolve
         self._pins = Pins(resolve)
-        self._access: Access | None = None
         self._tls: ssl.SSLContext | None = None
         self._tokens: gateway_tokens.Tokens | None = None
         self._loopback: bool | None = None
@@ -74,10 +72,6 @@ class Doors:
 
     async def _api_door(self, address: Address) -> Door:
         access = await asyncio.to_thread(self._cluster.access)
-        if self._access is not None and self._access.tls is not None and access.tls is not None:
-            # One context, so that connections are kept; credentials are headers, or in the context from the start.
-            access = replace(access, tls=self._access.tls)
-        self._access = access
         server = urlsplit(access.url)
         assert server.hostname is not None
         proxied = urlsplit(address.url).path.rstrip("/")

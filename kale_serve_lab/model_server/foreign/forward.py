@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kale_serve_lab.errors import EndpointGone, EndpointNotReady, UpstreamFailed
+from kale_serve_lab.errors import EndpointGone, EndpointNotReady, Timeout, UpstreamFailed
 from kale_serve_lab.model_server.http import Buffer
 
 _MAX_HEADER_BYTES = 64 * 1024
@@ -37,9 +38,25 @@ class _NoHttp(Exception):  # noqa: N818
 
 
 class Forwarder:
-    """Sends requests to one server; to be used in one event loop. `server` names it in errors."""
+    """Sends requests to one server; to be used in one event loop. `server` names it in errors.
 
-    def __init__(self, address: Address, *, service: str, server: str, max_body_bytes: int) -> None:
+    `host` is the Host header; `seconds` bounds the time to an answer's head.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        service: str,
+        server: str,
+        max_body_bytes: int,
+        host: str = "localhost",
+        tls: ssl.SSLContext | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        self._host = host
+        self._tls = tls
+        self._seconds = seconds
         self._address = address
         self._service = service
         self._server = server
@@ -59,7 +76,7 @@ class Forwarder:
         for what is no HTTP or beyond the bounds.
         """
         size = sum(memoryview(buffer).nbytes for buffer in buffers)
-        lines = [f"{method} {target} HTTP/1.1", "Host: localhost", f"Content-Length: {size}"]
+        lines = [f"{method} {target} HTTP/1.1", f"Host: {self._host}", f"Content-Length: {size}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         request = ["\r\n".join(lines).encode("latin-1") + b"\r\n\r\n", *buffers]
         while self._kept:
@@ -88,7 +105,8 @@ class Forwarder:
     async def _connect(self) -> _Wire:
         if isinstance(self._address, Path):
             return await asyncio.open_unix_connection(self._address, limit=_MAX_HEADER_BYTES)
-        return await asyncio.open_connection(*self._address, limit=_MAX_HEADER_BYTES)
+        host, port = self._address
+        return await asyncio.open_connection(host, port, ssl=self._tls, limit=_MAX_HEADER_BYTES)
 
     async def _exchange(self, wire: _Wire, request: list[Buffer], *, kept: bool) -> Answer:
         reader, writer = wire
@@ -96,13 +114,18 @@ class Forwarder:
         try:
             writer.writelines(request)
             try:
-                status, headers = await self._head(reader)
+                status, headers = await asyncio.wait_for(self._head(reader), self._seconds)
             except (asyncio.IncompleteReadError, ConnectionError) as error:
                 if kept and not getattr(error, "partial", b""):
                     raise _Stale from error
                 raise
             body, framed = await self._body(reader, status, headers)
             keep = framed and "close" not in headers.get("connection", "").lower() and len(self._kept) < _KEPT
+        except asyncio.TimeoutError as error:
+            raise Timeout(
+                f"{self._service}: {self._server} has not answered within {self._seconds:g} s.",
+                subject=self._service,
+            ) from error
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise EndpointGone(
                 f"{self._service}: {self._server} ended the connection before it had answered.",
