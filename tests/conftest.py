@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # `import peers` in any test: pytest's importlib mode leaves sys.path alone, on which the folders' conftests would shadow each other.
-_spec = importlib.util.spec_from_file_location("peers", Path(__file__).parent / "peers.py")
-sys.modules["peers"] = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(sys.modules["peers"])
+for _name, _file in (("peers", "peers.py"), ("fake_cluster", "cluster/fake/__init__.py")):
+    _spec = importlib.util.spec_from_file_location(_name, Path(__file__).parent / _file)
+    sys.modules[_name] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(sys.modules[_name])
 
 # Only a conftest at the top may name plugins: the fixtures of tests/jupyter.
 pytest_plugins = ["pytest_jupyter.jupyter_server"]

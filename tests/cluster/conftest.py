@@ -1,0 +1,1 @@
+from fake_cluster.fixtures import *  # noqa: F403

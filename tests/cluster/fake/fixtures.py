@@ -1,0 +1,76 @@
+"""Fixtures of the fake cluster; a conftest takes them by `from fake_cluster.fixtures import *`."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import secrets
+from pathlib import Path
+
+import pytest
+
+from .cluster import FakeCluster
+from .crds import SHARED
+
+__all__ = ["cluster", "fake", "kserve_version", "kubeconfig", "needs_shared"]
+REAL = "KALE_SERVE_TEST_KUBECONFIG"
+
+
+def need_shared():
+    if not SHARED.is_dir():
+        if os.environ.get("CI") == "true":
+            pytest.fail("the shared data of KServe is not there; KALE_SERVE_SHARED says where it is")
+        pytest.skip("the shared data of KServe is not there; KALE_SERVE_SHARED says where it is")
+
+
+@pytest.fixture(scope="session")
+def needs_shared():
+    need_shared()
+
+
+@pytest.fixture
+def kserve_version():
+    return "0.20"
+
+
+@pytest.fixture
+def fake(kserve_version, needs_shared):
+    with FakeCluster(kserve_version, tls=True, namespaces=("default", "other")) as running:
+        yield running
+
+
+@pytest.fixture
+def kubeconfig(fake, tmp_path):
+    return fake.kubeconfig(tmp_path / "kubeconfig")
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A cluster to test on; `fake` is None where it is a real one."""
+
+    kubeconfig: Path
+    namespace: str
+    fake: FakeCluster | None
+
+
+@pytest.fixture
+def cluster(request, tmp_path):
+    """The fake, or a real cluster in a namespace that is made for the test and removed after it."""
+    real = os.environ.get(REAL)
+    if not real:
+        fake = request.getfixturevalue("fake")
+        yield Target(request.getfixturevalue("kubeconfig"), "default", fake)
+        return
+    if request.node.get_closest_marker("needs_fake"):
+        pytest.skip("it scripts failures, which a real cluster does not do on request")
+    import kubernetes
+
+    client = kubernetes.config.new_client_from_config(real)
+    core = kubernetes.client.CoreV1Api(client)
+    name = f"kale-serve-test-{secrets.token_hex(4)}"
+    core.create_namespace({"metadata": {"name": name}})
+    try:
+        yield Target(Path(real), name, None)
+    finally:
+        core.delete_namespace(name)
+        client.close()
