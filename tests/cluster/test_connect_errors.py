@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +22,12 @@ from kale_serve_lab.errors import (
     Unauthorized,
     from_json,
 )
+
+
+@pytest.fixture
+def shared(needs_shared):
+    return Path(os.environ.get("KALE_SERVE_SHARED") or Path(__file__).parents[3] / "shared")
+
 
 VERBS = {"GET": "get", "POST": "create", "PUT": "update", "DELETE": "delete", "PATCH": "apply"}
 EXPECTED = {
@@ -80,7 +88,13 @@ def test_a_missing_right_names_the_rule_and_where_to_grant_it():
         "verbs": ["create", "patch"],
     }
     assert error.details["namespace"] == "team"
-    for part in ('["serving.kserve.io"]', '["inferenceservices"]', "create, patch", "namespace team", "kubectl auth can-i"):
+    for part in (
+        '["serving.kserve.io"]',
+        '["inferenceservices"]',
+        "create, patch",
+        "namespace team",
+        "kubectl auth can-i",
+    ):
         assert part in error.hint
 
 
@@ -117,8 +131,16 @@ def test_all_fields_that_are_refused_are_named():
 
 def test_conflicts_name_each_manager_with_its_fields():
     causes = [
-        {"reason": "FieldManagerConflict", "message": 'conflict with "argocd" using v1beta1', "field": ".spec.a"},
-        {"reason": "FieldManagerConflict", "message": 'conflict with "argocd" using v1beta1', "field": ".spec.b"},
+        {
+            "reason": "FieldManagerConflict",
+            "message": 'conflict with "argocd" using v1beta1',
+            "field": ".spec.a",
+        },
+        {
+            "reason": "FieldManagerConflict",
+            "message": 'conflict with "argocd" using v1beta1',
+            "field": ".spec.b",
+        },
         {"reason": "FieldManagerConflict", "message": "odd", "field": ".spec.c"},
     ]
     error = errors_of(status(409, "Conflict", causes=causes), "apply", "inferenceservice a/b")
@@ -144,7 +166,7 @@ def test_conflicts_name_each_manager_with_its_fields():
         (Answer(500, b"panic"), ClusterRefused, "panic"),
         (Answer(418, {"kind": "Status", "details": None}), ClusterRefused, "418"),
         (Answer(422, {"kind": "Status", "details": {"causes": ["x", None]}}), InvalidConfig, "HTTP 422"),
-        (Answer(400, {"kind": "Status", "details": [], "message": 3}), InvalidConfig, "HTTP 400"),
+        (Answer(400, {"kind": "Status", "details": [], "message": 3}), InvalidConfig, "3."),
         (Answer(404, {"kind": "Status", "details": "text"}), NotFound, "HTTP 404"),
     ],
     ids=lambda value: str(value.status) if isinstance(value, Answer) else None,

@@ -80,7 +80,9 @@ def test_what_cannot_be_meant_is_refused_with_the_file_and_the_field(what, tmp_p
     assert json.loads(kept.path(tmp_path).read_text()) == BAD[what], "it is left as it was"
 
 
-@pytest.mark.parametrize("text", [b"{", b"\xff\xfe", b"[" * 100_000, b""], ids=["cut", "binary", "deep", "empty"])
+@pytest.mark.parametrize(
+    "text", [b"{", b"\xff\xfe", b"[" * 100_000, b""], ids=["cut", "binary", "deep", "empty"]
+)
 def test_a_damaged_file_is_named(text, tmp_path):
     kept.path(tmp_path).write_bytes(text)
     with pytest.raises(InvalidConfig, match="cluster.json"):
@@ -133,7 +135,9 @@ def test_the_environment_comes_before_the_file_and_keeps_the_rest(tmp_path):
     environ = {"KALE_SERVE_CONTEXT": "other", "KALE_SERVE_NAMESPACE": "b", "KALE_SERVE_KUBECONFIG": "/k"}
     found = kept.meant(tmp_path, environ, tmp_path)
     assert found == replace(WHOLE, context="other", namespace="b", kubeconfig="/k")
-    assert kept.meant(tmp_path / "empty-not-there", {"KALE_SERVE_CONTEXT": "c"}, tmp_path) == Settings(context="c")
+    assert kept.meant(tmp_path / "empty-not-there", {"KALE_SERVE_CONTEXT": "c"}, tmp_path) == Settings(
+        context="c"
+    )
     with pytest.raises(InvalidConfig, match="KALE_SERVE_"):
         kept.meant(tmp_path, {"KALE_SERVE_CONTEXT": "c", "KALE_SERVE_NAMESPACE": "A B"}, tmp_path)
 

@@ -119,7 +119,9 @@ def test_a_stopped_wait_returns():
 
 def test_paths_lead_nowhere_else():
     assert PODS.path("team", "p", "log") == "/api/v1/namespaces/team/pods/p/log"
-    assert INFERENCE_SERVICES.path("team") == "/apis/serving.kserve.io/v1beta1/namespaces/team/inferenceservices"
+    assert (
+        INFERENCE_SERVICES.path("team") == "/apis/serving.kserve.io/v1beta1/namespaces/team/inferenceservices"
+    )
     for name in ("../x", "a/b", "..", "%2e%2e", "x?y#z", "a b"):
         path = PODS.path("team", name)
         head, _, tail = path.rpartition("/")
