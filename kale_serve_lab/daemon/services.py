@@ -32,7 +32,7 @@ _Identity = tuple[str, ServiceKey]
 class Services:
     """Applies, shows and deletes services; one change of a service at a time."""
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         targets: Targets,
         artifacts: Artifacts,

@@ -97,6 +97,4 @@ def taken(key: ServiceKey, there: Mapping[str, Any]) -> NameTaken:
 
 def _error(answer: Any, verb: str, key: ServiceKey) -> KaleServeError:
     what = INFERENCE_SERVICES.what(key.namespace, key.name)
-    return errors_of(
-        answer, verb, what, group=INFERENCE_SERVICES.group, resource=INFERENCE_SERVICES.plural
-    )
+    return errors_of(answer, verb, what, group=INFERENCE_SERVICES.group, resource=INFERENCE_SERVICES.plural)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from kale_serve_lab.backends.kserve.cluster import Cluster
+from kale_serve_lab.backends.kserve.features_read import Installed
 from kale_serve_lab.backends.kserve.settings import Settings
 from kale_serve_lab.backends.kserve.way import Ways
-from kale_serve_lab.serving.kserve.build import ClusterAbout
 from kale_serve_lab.serving.kserve.publishing import Cancelled, Placed, Tell
 from kale_serve_lab.serving.runtimes import Runtime
 from kale_serve_lab.serving.types import ArtifactRef, InferenceService, ServiceKey
@@ -29,7 +29,7 @@ class Publishing(Protocol):
     ) -> Placed:
         """Where they will be, before anything is sent. Raises `InvalidConfig` where no store is configured."""
 
-    def publish(  # noqa: PLR0917
+    def publish(
         self,
         cluster: Cluster,
         service: InferenceService,
@@ -49,7 +49,7 @@ class Publishing(Protocol):
 
 @dataclass
 class Around:
-    """`identity` names the connection in records; `about` and `runtimes` are what is known of the cluster."""
+    """`identity` names the connection in records; `installed` is what is known of its KServe."""
 
     identity: str
     cluster: Cluster
@@ -57,7 +57,7 @@ class Around:
     folder: Path
     ways: Ways
     publishing: Publishing
-    about: ClusterAbout
+    installed: Installed
     runtimes: tuple[Runtime, ...]
     backoff: tuple[float, ...] = BACKOFF_SECONDS
     # Requests are short; uploads take as long as they take and must not hold requests up.

@@ -32,7 +32,8 @@ async def probe(ways: Ways, service: InferenceService) -> tuple[KaleServeError |
     failed = PredictFailed(
         f"{name} is there but cannot predict its own sample: {cause.message.removeprefix(f'{name}: ')}",
         subject=name,
-        hint=cause.hint or "Look at its log, try the model on the sample in the notebook, and serve it again.",
+        hint=cause.hint
+        or "Look at its log, try the model on the sample in the notebook, and serve it again.",
         details={
             "stage": "predict",
             "status": tried.status,

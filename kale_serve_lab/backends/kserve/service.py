@@ -11,9 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kale_serve_lab.backends.kserve import applying, probing, record as records, removing
+from kale_serve_lab.backends.kserve import applying, probing, removing
+from kale_serve_lab.backends.kserve import record as records
 from kale_serve_lab.backends.kserve.around import Around
 from kale_serve_lab.backends.kserve.loop import Loop
+from kale_serve_lab.backends.kserve.preparing import object_of
 from kale_serve_lab.backends.kserve.record import Record
 from kale_serve_lab.backends.kserve.uploading import Upload
 from kale_serve_lab.backends.kserve.view import View
@@ -27,7 +29,6 @@ from kale_serve_lab.errors import (
     UpstreamFailed,
 )
 from kale_serve_lab.serving.kserve import plan
-from kale_serve_lab.serving.kserve.build import build
 from kale_serve_lab.serving.kserve.drift import drift
 from kale_serve_lab.serving.kserve.publishing import Placed
 from kale_serve_lab.serving.kserve.seen import Probe, Seen
@@ -67,9 +68,7 @@ class ClusterService:
     def busy(self) -> bool:
         """Whether something is left to do that only we do."""
         progress = self.record.progress
-        return progress.deleting or (
-            not progress.failed and progress.adopted != progress.asked
-        )
+        return progress.deleting or (not progress.failed and progress.adopted != progress.asked)
 
     def run(self, around: Around) -> None:
         """Begin to act, by this connection."""
@@ -110,12 +109,7 @@ class ClusterService:
 
     async def delete(self) -> None:
         """Nothing of it is left when this returns. Raises what the API server refuses it by."""
-        if not self.record.progress.deleting:
-            self.record.progress = replace(self.record.progress, deleting=True)
-            self.record.failed = None
-            if self._upload is not None:
-                self._upload.cancel()
-            self._save()
+        self.forget_later()
         self._trouble = None
         self._loop.wake(now=True)
         while not self.gone.is_set():
@@ -126,6 +120,15 @@ class ClusterService:
                 if self._trouble is not None:
                     # It is remembered, and finished as soon as the cluster lets us.
                     raise self._trouble from None
+
+    def forget_later(self) -> None:
+        """Durable when it returns: it is deleted as soon as that can be."""
+        if not self.record.progress.deleting:
+            self.record.progress = replace(self.record.progress, deleting=True)
+            self.record.failed = None
+            if self._upload is not None:
+                self._upload.cancel()
+            self._save()
 
     async def let_go(self) -> None:
         """Stop acting; what was begun goes on with the next daemon."""
@@ -229,7 +232,8 @@ class ClusterService:
 
     async def _apply(self, around: Around) -> None:
         service, paused = self.record.service, self.record.progress.paused
-        wanted = applying.with_stop(object_of(service, self.record.placed, around), paused=paused)
+        made = await around.call(partial(object_of, around, service, self.record.placed))
+        wanted = applying.with_stop(made, paused=paused)
         live = await around.call(
             partial(applying.apply, around.cluster, service.key, wanted, overwrite=self.record.overwrite)
         )
@@ -306,12 +310,6 @@ class ClusterService:
 
     def _tell(self) -> None:
         self._changed(self.key)
-
-
-def object_of(service: InferenceService, placed: Any, around: Around) -> dict[str, Any]:
-    """The InferenceService for the API server."""
-    runtime = next((one for one in around.runtimes if one.name == service.runtime), None)
-    return build(service, runtime, placed, around.about)
 
 
 def _probe_of(value: dict[str, Any] | None) -> Probe | None:

@@ -91,9 +91,7 @@ def is_ready(there: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> boo
         return False
     if not _has(status.get("conditions"), "Ready"):
         return False
-    return all(
-        _has((pod.get("status") or {}).get("conditions"), "Ready") for pod in newest(pods)
-    )
+    return all(_has((pod.get("status") or {}).get("conditions"), "Ready") for pod in newest(pods))
 
 
 def newest(pods: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
