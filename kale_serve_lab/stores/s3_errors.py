@@ -183,6 +183,7 @@ def _refused(error: Any, place: Place, call: str, what: str) -> KaleServeError:
 
 def _unanswered(error: Exception, place: Place, call: str, what: str) -> KaleServeError:
     from botocore import exceptions as of
+    from botocore.parsers import ResponseParserError
 
     name = type(error).__name__
     facts = {"call": call, "code": name}
@@ -236,7 +237,7 @@ def _unanswered(error: Exception, place: Place, call: str, what: str) -> KaleSer
             hint="Check the store's endpoint: host, port, http or https; and that it can be reached from here.",
             details=facts,
         )
-    if isinstance(error, of.ResponseParserError):
+    if isinstance(error, ResponseParserError):
         return InvalidConfig(
             f"What answers at {place.server} is no S3 server.",
             subject=what,
