@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass, field
@@ -259,7 +260,8 @@ class Wires:
             except ssl.SSLError as error:
                 why = f"{ip}:{door.port} does not speak TLS as it should ({error.reason})"
             except OSError as error:
-                why = f"{ip}:{door.port}: {error.strerror or error}"
+                # asyncio has words of its own for it, which say less.
+                why = f"{ip}:{door.port}: {os.strerror(error.errno) if error.errno else error}"
         raise NotConnected(why)
 
     async def _asked(
