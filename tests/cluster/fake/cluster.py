@@ -14,6 +14,7 @@ from .access import Access
 from .admission import Admission
 from .api import Api
 from .kinds import ALL, Target, named, target
+from .player import Controller
 from .script import Asked, Requests, Script
 from .serving_http import Reset, Server
 from .store import Store
@@ -41,7 +42,9 @@ class FakeCluster:
         self.backs = parts.Backs()
         self.storage = parts.Storage(self.store, self.api)
         self.tls = tls
-        self.on_change = []
+        self.controller = Controller(self.store, self.api)
+        self.play = self.controller.play
+        self.on_change = [self.controller.changed]
         self._server = Server(self._answer, certs.server_context() if tls else None)
         self._stopping = False
         self._lock = threading.Lock()
@@ -59,6 +62,7 @@ class FakeCluster:
     # its life
 
     def start(self):
+        self.controller.start()
         self._server.start()
         return self
 
@@ -68,6 +72,7 @@ class FakeCluster:
         self.script.resume()
         self.script.release()
         self.watches.wake()
+        self.controller.stop()
         self._server.stop()
 
     def __enter__(self):
