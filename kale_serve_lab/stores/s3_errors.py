@@ -171,8 +171,9 @@ def _refused(error: Any, place: Place, call: str, what: str) -> KaleServeError:
             hint="Serve again in a while; what was sent is kept.",
             details=facts,
         )
-    if not text and code.isdigit():
-        text = "no S3 error in its answer; is this endpoint an S3 server?"
+    if code.isdigit() and not call.startswith("Head") and int(code) < 500:
+        # S3 says why in XML, with a code in words; only HEAD has no body.
+        return _no_server(place, what, facts)
     return UpstreamFailed(
         f"{place.server} refused {call} on {what}: {code} {text}".rstrip(),
         subject=what,
@@ -238,12 +239,7 @@ def _unanswered(error: Exception, place: Place, call: str, what: str) -> KaleSer
             details=facts,
         )
     if isinstance(error, ResponseParserError):
-        return InvalidConfig(
-            f"What answers at {place.server} is no S3 server.",
-            subject=what,
-            hint="Check the store's endpoint: MinIO's console has another port than its API.",
-            details=facts,
-        )
+        return _no_server(place, what, facts)
     if isinstance(error, of.HTTPClientError):
         return UpstreamFailed(
             f"The connection to {place.server} broke ({name}), also when tried again.",
@@ -252,3 +248,12 @@ def _unanswered(error: Exception, place: Place, call: str, what: str) -> KaleSer
             details=facts,
         )
     return UpstreamFailed(f"{call} on {what} failed: {name}: {text}", subject=what, details=facts)
+
+
+def _no_server(place: Place, what: str, facts: Mapping[str, Any]) -> KaleServeError:
+    return InvalidConfig(
+        f"What answers at {place.server} is no S3 server.",
+        subject=what,
+        hint="Check the store's endpoint: MinIO's console has another port than its API.",
+        details=facts,
+    )

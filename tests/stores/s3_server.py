@@ -130,6 +130,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self._cut()
         if isinstance(act, tuple):
             status, code = act[:2]
+            if isinstance(code, dict):
+                return self._answer(status, code, act[2])
             return self._answer(status, act[2] if len(act) > 2 else {}, _error(code) if code else b"")
         if callable(act):
             body = act(body)
