@@ -54,6 +54,9 @@ def check(response: Response, name: str) -> None:
         )
     if response.status < 300:
         return
+    start = bytes(response.body[:4096])
+    if _is_status(start):
+        raise _of_api_server(response.status, start.decode("utf-8", "replace"), name)
     raise statuses.of_http(response.status, response.body, name)
 
 
@@ -83,7 +86,7 @@ def of_way(status: int, headers: Mapping[str, str], start: bytes, name: str) -> 
             hint=_GATEWAY_HINT,
         )
     told = start.decode("utf-8", "replace")
-    if b'"kind"' in start and b'"Status"' in start and b'"apiVersion"' in start:
+    if _is_status(start):
         return _of_api_server(status, told, name)
     if status == 401 and "json" not in kind:
         said = statuses.bounded(headers.get("www-authenticate") or told.strip(), 120)
@@ -108,6 +111,11 @@ def of_way(status: int, headers: Mapping[str, str], start: bytes, name: str) -> 
             hint="Is the service ready, and is this its address? Its state says why it is not.",
         )
     return None
+
+
+def _is_status(start: bytes) -> bool:
+    """Whether this is Kubernetes' Status: the API server speaks, not the server behind it."""
+    return all(word in start for word in (b'"kind"', b'"Status"', b'"apiVersion"'))
 
 
 def _of_api_server(status: int, told: str, name: str) -> errors.KaleServeError:

@@ -1,1 +1,7 @@
+import sys
+from pathlib import Path
+
 from fake_cluster.fixtures import *  # noqa: F403
+
+# The modules beside this file: pytest's importlib mode leaves sys.path alone.
+sys.path.append(str(Path(__file__).parent))
