@@ -114,7 +114,9 @@ def test_parts_one_by_one(plain):
 
     assert stopped() == "False"
     for value, wanted in (("true", "True"), ("false", "False")):
-        plain.edit("inferenceservices", "s", {"metadata": {"annotations": {"serving.kserve.io/stop": value}}}, "user")
+        plain.edit(
+            "inferenceservices", "s", {"metadata": {"annotations": {"serving.kserve.io/stop": value}}}, "user"
+        )
         assert stopped() == wanted
 
 
@@ -124,17 +126,26 @@ def test_a_healthy_cluster_by_itself(plain):
     plain.controller.settle()
     first = [p["metadata"]["name"] for p in plain.list("pods", "user")]
     assert len(first) == 1 and first[0].startswith("own-predictor-")
-    plain.edit("inferenceservices", "own", {"spec": {"predictor": {"model": {"storageUri": "pvc://models/new"}}}}, "user")
+    plain.edit(
+        "inferenceservices",
+        "own",
+        {"spec": {"predictor": {"model": {"storageUri": "pvc://models/new"}}}},
+        "user",
+    )
     plain.controller.settle()
     second = [p["metadata"]["name"] for p in plain.list("pods", "user")]
     assert len(second) == 1 and second != first
     live = plain.get("inferenceservices", "own", "user")
     assert live["status"]["observedGeneration"] == live["metadata"]["generation"] == 2
-    plain.edit("inferenceservices", "own", {"metadata": {"annotations": {"serving.kserve.io/stop": "true"}}}, "user")
+    plain.edit(
+        "inferenceservices", "own", {"metadata": {"annotations": {"serving.kserve.io/stop": "true"}}}, "user"
+    )
     plain.controller.settle()
     assert not plain.list("pods", "user")
     assert ("Stopped", "True", None) in conditions(plain.get("inferenceservices", "own", "user")["status"])
-    plain.edit("inferenceservices", "own", {"metadata": {"annotations": {"serving.kserve.io/stop": "false"}}}, "user")
+    plain.edit(
+        "inferenceservices", "own", {"metadata": {"annotations": {"serving.kserve.io/stop": "false"}}}, "user"
+    )
     plain.controller.settle()
     assert len(plain.list("pods", "user")) == 1
     assert ("Ready", "True", None) in conditions(plain.get("inferenceservices", "own", "user")["status"])

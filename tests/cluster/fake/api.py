@@ -192,7 +192,11 @@ class Api:
             elif kind == "application/strategic-merge-patch+json" and not resource.custom:
                 new = patches.strategic(old, patch)
             else:
-                accepted = ["application/json-patch+json", "application/merge-patch+json", "application/apply-patch+yaml"]
+                accepted = [
+                    "application/json-patch+json",
+                    "application/merge-patch+json",
+                    "application/apply-patch+yaml",
+                ]
                 raise statuses.Refused(
                     415, "UnsupportedMediaType",
                     "the body of the request was in an unknown format - accepted media types include: " + ", ".join(accepted),
@@ -332,7 +336,17 @@ class Api:
             details = {"name": target.name, "kind": resource.plural, "uid": obj["metadata"]["uid"]}
             if resource.group:
                 details["group"] = resource.group
-            return 200, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}, ()
+            return (
+                200,
+                {
+                    "kind": "Status",
+                    "apiVersion": "v1",
+                    "metadata": {},
+                    "status": "Success",
+                    "details": details,
+                },
+                (),
+            )
 
     def delete_all(self, target, query, headers, body, user):
         """deletecollection."""
@@ -360,8 +374,12 @@ class Api:
             dependents = self.store.owned_by(metadata["uid"])
             if policy == "Orphan":
                 for kind, child in dependents:
-                    refs = [r for r in child["metadata"]["ownerReferences"] if r.get("uid") != metadata["uid"]]
-                    self.store.put(kind, {**child, "metadata": {**child["metadata"], "ownerReferences": refs}})
+                    refs = [
+                        r for r in child["metadata"]["ownerReferences"] if r.get("uid") != metadata["uid"]
+                    ]
+                    self.store.put(
+                        kind, {**child, "metadata": {**child["metadata"], "ownerReferences": refs}}
+                    )
             finalizers = list(metadata.get("finalizers") or ())
             # Foreground: the finalizer is set always; the collector takes it away when nothing is left to wait for.
             foreground = policy == "Foreground" and "foregroundDeletion" not in finalizers
@@ -432,10 +450,13 @@ class Api:
     @staticmethod
     def _fits(target, obj):
         resource = target.resource
-        if obj.get("kind") not in (None, resource.kind) or obj.get("apiVersion") not in (None, resource.api_version):
+        if obj.get("kind") not in (None, resource.kind) or obj.get("apiVersion") not in (
+            None,
+            resource.api_version,
+        ):
             raise statuses.bad_request(
-                f"{obj.get('kind')} in version \"{str(obj.get('apiVersion')).split('/')[-1]}\" cannot be handled as a "
-                f"{resource.kind}: no kind \"{obj.get('kind')}\" is registered for version \"{obj.get('apiVersion')}\""
+                f'{obj.get("kind")} in version "{str(obj.get("apiVersion")).split("/")[-1]}" cannot be handled as a '
+                f'{resource.kind}: no kind "{obj.get("kind")}" is registered for version "{obj.get("apiVersion")}"'
             )
         metadata = obj.get("metadata") or {}
         if metadata.get("namespace") not in (None, "", target.namespace):

@@ -104,9 +104,7 @@ def _without(value, path, schema):
         if kind == "v":
             same = json.dumps(item) == text
         else:
-            same = all(
-                item.get(k, v if k == "protocol" else None) == v for k, v in json.loads(text).items()
-            )
+            same = all(item.get(k, v if k == "protocol" else None) == v for k, v in json.loads(text).items())
         if not same:
             result.append(item)
         elif rest:
@@ -123,7 +121,11 @@ def update(live, new, resource, schema, manager, subresource=None):
     own = None
     for entry in (live or {}).get("metadata", {}).get("managedFields") or ():
         owned = decode(entry["fieldsV1"])
-        mine = (entry["manager"], entry["operation"], entry.get("subresource")) == (manager, "Update", subresource)
+        mine = (entry["manager"], entry["operation"], entry.get("subresource")) == (
+            manager,
+            "Update",
+            subresource,
+        )
         left = {p for p in owned if p in after and (mine or p not in changed or after[p] is None)}
         if mine:
             own = (entry, left | changed)

@@ -28,7 +28,9 @@ GIT_VERSION = "v1.34.1"
 class FakeCluster:
     """A fake API server; the package's docstring says how it is used."""
 
-    def __init__(self, version="0.20", *, tls=False, namespaces=("default",), validates=True, mode="Standard"):
+    def __init__(
+        self, version="0.20", *, tls=False, namespaces=("default",), validates=True, mode="Standard"
+    ):
         self.version = version
         self.store = Store()
         self.access = Access()
@@ -146,7 +148,9 @@ class FakeCluster:
             {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels},
              "status": {"phase": "Active"}},
         )  # fmt: skip
-        self.put({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": name}})
+        self.put(
+            {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": name}}
+        )
 
     def put(self, obj):
         """Create or replace an object as it is."""
@@ -181,7 +185,9 @@ class FakeCluster:
         resource = named(plural, group)
         headers = {"Content-Type": "application/merge-patch+json"}
         where = Target(resource, namespace if resource.namespaced else None, name, None, None)
-        return self.api.patch(where, {"fieldManager": manager}, headers, json.dumps(patch).encode(), "someone-else")[1]
+        return self.api.patch(
+            where, {"fieldManager": manager}, headers, json.dumps(patch).encode(), "someone-else"
+        )[1]
 
     def set_status(self, plural, name, status, namespace="default", group=None):
         with self.store.lock:
@@ -305,7 +311,11 @@ class FakeCluster:
         if path in ("/livez", "/readyz", "/healthz"):
             handler.send(200, [("Content-Type", "text/plain")], b"ok")
         elif path == "/version":
-            send(handler, 200, {"major": "1", "minor": "34", "gitVersion": GIT_VERSION, "platform": "linux/amd64"})
+            send(
+                handler,
+                200,
+                {"major": "1", "minor": "34", "gitVersion": GIT_VERSION, "platform": "linux/amd64"},
+            )
         elif user == "system:anonymous":
             text = f'forbidden: User "system:anonymous" cannot get path "{path}"'
             raise statuses.Refused(403, "Forbidden", text, details={})
@@ -314,7 +324,11 @@ class FakeCluster:
             handler.send(200, [("Content-Type", "application/json")], page)
         elif path == "/apis":
             groups = sorted({r.group for r in ALL if r.group})
-            send(handler, 200, {"kind": "APIGroupList", "apiVersion": "v1", "groups": [self._group(g) for g in groups]})
+            send(
+                handler,
+                200,
+                {"kind": "APIGroupList", "apiVersion": "v1", "groups": [self._group(g) for g in groups]},
+            )
         elif path == "/api":
             send(handler, 200, {"kind": "APIVersions", "versions": ["v1"]})
         elif match := re.fullmatch(r"/apis/([^/]+)", path):
@@ -328,10 +342,25 @@ class FakeCluster:
                 raise statuses.no_such_page()
             verbs = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
             resources = [
-                {"name": r.plural, "singularName": r.kind.lower(), "namespaced": r.namespaced, "kind": r.kind, "verbs": verbs}
+                {
+                    "name": r.plural,
+                    "singularName": r.kind.lower(),
+                    "namespaced": r.namespaced,
+                    "kind": r.kind,
+                    "verbs": verbs,
+                }
                 for r in found
             ]
-            send(handler, 200, {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": found[0].api_version, "resources": resources})
+            send(
+                handler,
+                200,
+                {
+                    "kind": "APIResourceList",
+                    "apiVersion": "v1",
+                    "groupVersion": found[0].api_version,
+                    "resources": resources,
+                },
+            )
         else:
             raise statuses.no_such_page()
 
@@ -357,7 +386,10 @@ class FakeCluster:
         for resource, schema in documents[name]:
             group = ".".join(reversed(resource.group.split(".")))
             mark = [{"group": resource.group, "kind": resource.kind, "version": resource.version}]
-            schemas[f"{group}.{resource.version}.{resource.kind}"] = {**schema, "x-kubernetes-group-version-kind": mark}
+            schemas[f"{group}.{resource.version}.{resource.kind}"] = {
+                **schema,
+                "x-kubernetes-group-version-kind": mark,
+            }
         page = {
             "openapi": "3.0.0",
             "info": {"title": "Kubernetes CRD Swagger", "version": "v0.1.0"},

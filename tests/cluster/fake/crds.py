@@ -103,7 +103,11 @@ class Crds:
             return []
         rest = {k: v for k, v in obj.items() if k not in ("metadata", "apiVersion", "kind")}
         checked = {k: v for k, v in schema.get("properties", {}).items() if k in rest}
-        part = {**schema, "properties": checked, "required": [r for r in schema.get("required", ()) if r != "metadata"]}
+        part = {
+            **schema,
+            "properties": checked,
+            "required": [r for r in schema.get("required", ()) if r != "metadata"],
+        }
         return [cause for error in _Structural(part).iter_errors(rest) for cause in _causes(error)]
 
 
@@ -199,7 +203,8 @@ _FORMATS = {
     "int32": lambda v: not isinstance(v, int) or -(2**31) <= v < 2**31,
     "int64": lambda v: not isinstance(v, int) or -(2**63) <= v < 2**63,
     "date-time": lambda v: (
-        not isinstance(v, str) or re.match(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$", v)
+        not isinstance(v, str)
+        or re.match(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)$", v)
     ),
 }
 
@@ -237,7 +242,14 @@ def _said(value):
 
 
 def _name_of(value):
-    for name, kinds in (("boolean", bool), ("integer", int), ("number", float), ("string", str), ("object", dict), ("array", list)):
+    for name, kinds in (
+        ("boolean", bool),
+        ("integer", int),
+        ("number", float),
+        ("string", str),
+        ("object", dict),
+        ("array", list),
+    ):
         if isinstance(value, kinds):
             return name
     return "null"
@@ -252,10 +264,14 @@ def _causes(error):
         told = f'Invalid value: "{_name_of(value)}": {field} in body {error.message}: "{_name_of(value)}"'
         return [("FieldValueTypeInvalid", field, told)]
     if rule == "required":
-        return [("FieldValueRequired", f"{field}.{error.message}" if field else error.message, "Required value")]
+        return [
+            ("FieldValueRequired", f"{field}.{error.message}" if field else error.message, "Required value")
+        ]
     if rule == "enum":
         names = ", ".join(json.dumps(v) for v in error.validator_value)
-        return [("FieldValueNotSupported", field, f"Unsupported value: {_said(value)}: supported values: {names}")]
+        return [
+            ("FieldValueNotSupported", field, f"Unsupported value: {_said(value)}: supported values: {names}")
+        ]
     if rule == "x-kubernetes-list-type":
         return [("FieldValueDuplicate", field, f"Duplicate value: {error.message}")]
     if rule == "pattern":

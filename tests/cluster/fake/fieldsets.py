@@ -15,7 +15,15 @@ KEYS = {
     "imagePullSecrets": ("name",), "conditions": ("type",),
 }  # fmt: skip
 SETS = ("finalizers",)
-ATOMIC_MAPS = ("selector", "nodeAffinity", "dataSource", "dataSourceRef", "secretKeyRef", "configMapKeyRef", "fieldRef")
+ATOMIC_MAPS = (
+    "selector",
+    "nodeAffinity",
+    "dataSource",
+    "dataSourceRef",
+    "secretKeyRef",
+    "configMapKeyRef",
+    "fieldRef",
+)
 IGNORED = (
     ("f", "apiVersion"), ("f", "kind"), ("f", "metadata", "name"), ("f", "metadata", "namespace"),
     ("f", "metadata", "creationTimestamp"), ("f", "metadata", "generation"), ("f", "metadata", "managedFields"),

@@ -54,7 +54,11 @@ ALL = (
     Resource("rbac.authorization.k8s.io", "v1", "roles", "Role", has_status=False),
     Resource("rbac.authorization.k8s.io", "v1", "rolebindings", "RoleBinding", has_status=False),
     Resource(
-        "apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", namespaced=False
+        "apiextensions.k8s.io",
+        "v1",
+        "customresourcedefinitions",
+        "CustomResourceDefinition",
+        namespaced=False,
     ),
     Resource(KSERVE, "v1beta1", "inferenceservices", "InferenceService"),
     Resource(KSERVE, "v1alpha1", "servingruntimes", "ServingRuntime"),
@@ -62,7 +66,9 @@ ALL = (
     Resource(KSERVE, "v1alpha1", "inferencegraphs", "InferenceGraph"),
     Resource(KSERVE, "v1alpha1", "trainedmodels", "TrainedModel"),
     Resource(SNAPSHOT, "v1", "volumesnapshots", "VolumeSnapshot"),
-    Resource(SNAPSHOT, "v1", "volumesnapshotclasses", "VolumeSnapshotClass", namespaced=False, has_status=False),
+    Resource(
+        SNAPSHOT, "v1", "volumesnapshotclasses", "VolumeSnapshotClass", namespaced=False, has_status=False
+    ),
     Resource(SNAPSHOT, "v1", "volumesnapshotcontents", "VolumeSnapshotContent", namespaced=False),
     Resource("kubeflow.org", "v1alpha1", "poddefaults", "PodDefault"),
 )

@@ -194,7 +194,11 @@ def default_core(resource, new, old):
             del spec["dataSource"]
         elif source and "dataSourceRef" not in spec:
             spec["dataSourceRef"] = copy.deepcopy(source)
-        elif "dataSourceRef" in spec and "dataSource" not in spec and not spec["dataSourceRef"].get("namespace"):
+        elif (
+            "dataSourceRef" in spec
+            and "dataSource" not in spec
+            and not spec["dataSourceRef"].get("namespace")
+        ):
             spec["dataSource"] = copy.deepcopy(spec["dataSourceRef"])
         spec.setdefault("volumeMode", "Filesystem")
         metadata = {**new["metadata"]}
@@ -340,12 +344,18 @@ class Backs:
     def proxy(self, store, handler, target, raw_rest, query, body):
         """`…/services/[scheme:]NAME[:PORT]/proxy/…`, as the API server relays it."""
         parts = target.name.split(":")
-        name, port = (parts[1], parts[2]) if len(parts) == 3 else (parts[0], parts[1] if len(parts) > 1 else "")
+        name, port = (
+            (parts[1], parts[2]) if len(parts) == 3 else (parts[0], parts[1] if len(parts) > 1 else "")
+        )
         if store.get(SERVICES, target.namespace, name) is None:
             raise statuses.not_found(SERVICES, name)
         address = self.of(target.namespace, name)
         if address is None:
-            raise statuses.unavailable(f'no endpoints available for service "{name}:{port}"' if port else f'no endpoints available for service "{name}"')
+            raise statuses.unavailable(
+                f'no endpoints available for service "{name}:{port}"'
+                if port
+                else f'no endpoints available for service "{name}"'
+            )
         base = ""
         if address.startswith("http"):
             parsed = urllib.parse.urlsplit(address)
@@ -353,7 +363,14 @@ class Backs:
             base = parsed.path.rstrip("/")
         else:
             connection = _UnixConnection(address, 60)
-        dropped = {"host", "authorization", "connection", "transfer-encoding", "content-length", "accept-encoding"}
+        dropped = {
+            "host",
+            "authorization",
+            "connection",
+            "transfer-encoding",
+            "content-length",
+            "accept-encoding",
+        }
         headers = {k: v for k, v in handler.headers.items() if k.lower() not in dropped}
         headers["X-Forwarded-Uri"] = handler.path
         path = f"{base}/{raw_rest}" + (f"?{query}" if query else "")
@@ -367,5 +384,6 @@ class Backs:
                 f"error trying to reach service: dial tcp {address}: connect: {error}"
             ) from None
         skipped = {"connection", "transfer-encoding", "content-length", "keep-alive"}
-        handler.send(answer.status, [(k, v) for k, v in answer.getheaders() if k.lower() not in skipped], data)
-
+        handler.send(
+            answer.status, [(k, v) for k, v in answer.getheaders() if k.lower() not in skipped], data
+        )

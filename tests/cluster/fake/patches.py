@@ -55,7 +55,9 @@ def _merge_list(target, patch, key):
 
 
 def _refuse(message):
-    return Refused(422, "Invalid", f"the server rejected our request due to an error in our request: {message}")
+    return Refused(
+        422, "Invalid", f"the server rejected our request due to an error in our request: {message}"
+    )
 
 
 def _walk(document, pointer):

@@ -212,7 +212,8 @@ class Controller:
             self._schedule(key, player, name, index)
         last = [s for part in recording.parts for s in part if s.kind == "InferenceService"][-1]
         ready = any(
-            c["type"] == "Ready" and c["status"] == "True" for c in (last.object.get("status") or {}).get("conditions", ())
+            c["type"] == "Ready" and c["status"] == "True"
+            for c in (last.object.get("status") or {}).get("conditions", ())
         )
         if ready:
             self._later(120.0, lambda: self._drop_pods(key, leaves, player))
@@ -275,7 +276,11 @@ class Controller:
         if "canaryStatuses" in status and spec.get("canary"):
             one = status["canaryStatuses"][0]
             status["canaryStatuses"] = [
-                {**one, "name": c.get("predictor", {}).get("name", one["name"]), "trafficPercent": c.get("trafficPercent", 0)}
+                {
+                    **one,
+                    "name": c.get("predictor", {}).get("name", one["name"]),
+                    "trafficPercent": c.get("trafficPercent", 0),
+                }
                 for c in spec["canary"]
             ]
         self._services(key, live, reachable="address" in status)
@@ -284,7 +289,9 @@ class Controller:
     def _services(self, key, live, *, reachable):
         """The Services and Deployments of the components, owned by the InferenceService."""
         namespace, name = key
-        names = [f"{name}-{part}" for part in ("predictor", "transformer", "explainer") if part in live["spec"]]
+        names = [
+            f"{name}-{part}" for part in ("predictor", "transformer", "explainer") if part in live["spec"]
+        ]
         names += [
             f"{name}-{canary['predictor'].get('name', 'v2')}-predictor"
             for canary in live["spec"].get("canary") or ()

@@ -128,7 +128,11 @@ class Renaming:
         for pattern, text in self._rules:
             value = pattern.sub(text, value)
         if self._fresh:
-            value = _HASH.sub(self._hashed, f"-{value}")[1:] if key == "pod-template-hash" else _HASH.sub(self._hashed, value)
+            value = (
+                _HASH.sub(self._hashed, f"-{value}")[1:]
+                if key == "pod-template-hash"
+                else _HASH.sub(self._hashed, value)
+            )
             value = _EVENT.sub(lambda m: f".{self._fresh}{m[1][len(self._fresh) :]}", value)
         return _UID.sub(lambda m: self._uids.setdefault(m[0], str(uuid.uuid4())), value)
 
@@ -136,6 +140,8 @@ class Renaming:
         return f"-{self._fresh}{match[1][len(self._fresh) :]}"
 
     def _moved(self, value):
-        then = datetime.datetime.strptime(value[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=datetime.timezone.utc)
+        then = datetime.datetime.strptime(value[:19], "%Y-%m-%dT%H:%M:%S").replace(
+            tzinfo=datetime.timezone.utc
+        )
         moved = min(then + self._shift, datetime.datetime.now(datetime.timezone.utc))
         return max(moved, self._start).strftime("%Y-%m-%dT%H:%M:%S") + value[19:]

@@ -30,7 +30,9 @@ class Requests(list):
         return len(self.of(verb, path))
 
     def writes(self):
-        return [r for r in list(self) if r.verb in ("create", "update", "patch", "delete", "deletecollection")]
+        return [
+            r for r in list(self) if r.verb in ("create", "update", "patch", "delete", "deletecollection")
+        ]
 
 
 @dataclasses.dataclass

@@ -49,7 +49,9 @@ def forbidden(resource, message, name=None):
 
 
 def not_found(resource, name):
-    return Refused(404, "NotFound", f'{resource.qualified} "{name}" not found', details=_about(resource, name))
+    return Refused(
+        404, "NotFound", f'{resource.qualified} "{name}" not found', details=_about(resource, name)
+    )
 
 
 def no_such_page():
@@ -156,4 +158,4 @@ def of_code(code, message=None, retry_after=None):
 
 
 def invalid_options(message):
-    return Refused(422, "Invalid", f"PatchOptions.meta.k8s.io \"\" is invalid: {message}")
+    return Refused(422, "Invalid", f'PatchOptions.meta.k8s.io "" is invalid: {message}')

@@ -11,7 +11,18 @@ from .statuses import Refused
 SERVICES = named("inferenceservices")
 MODE = "serving.kserve.io/deploymentMode"
 _OLD_NAMES = {"RawDeployment": "Standard", "Serverless": "Knative"}
-FRAMEWORKS = ("sklearn", "xgboost", "tensorflow", "pytorch", "triton", "onnx", "huggingface", "pmml", "lightgbm", "paddle")
+FRAMEWORKS = (
+    "sklearn",
+    "xgboost",
+    "tensorflow",
+    "pytorch",
+    "triton",
+    "onnx",
+    "huggingface",
+    "pmml",
+    "lightgbm",
+    "paddle",
+)
 _NAME = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
 _AUTOSCALERS = ("hpa", "kpa.autoscaling.knative.dev", "external", "keda", "none")
 
@@ -75,14 +86,22 @@ class Webhooks:
     @staticmethod
     def _unmarshals(spec):
         """Wrong types come to the webhook before they come to the schema: Go's words for them."""
-        wanted = {"minReplicas": int, "maxReplicas": int, "timeout": int, "containerConcurrency": int, "canaryTrafficPercent": int}
+        wanted = {
+            "minReplicas": int,
+            "maxReplicas": int,
+            "timeout": int,
+            "containerConcurrency": int,
+            "canaryTrafficPercent": int,
+        }
         for name, component in (spec or {}).items():
             if not isinstance(component, dict):
                 continue
             for key, kind in wanted.items():
                 value = component.get(key)
                 if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
-                    got = {str: "string", bool: "bool", float: "number", dict: "object", list: "array"}[type(value)]
+                    got = {str: "string", bool: "bool", float: "number", dict: "object", list: "array"}[
+                        type(value)
+                    ]
                     raise _denied(
                         "defaulter", 400, "BadRequest",
                         f"json: cannot unmarshal {got} into Go struct field "
@@ -96,7 +115,7 @@ class Webhooks:
         if not re.match(_NAME, name):
             raise _refuse(
                 f'the InferenceService "{name}" is invalid: a InferenceService name must consist of lower case alphanumeric '
-                "characters or '-', and must start with alphabetical character. (e.g. \"my-name\" or \"abc-123\", regex used "
+                'characters or \'-\', and must start with alphabetical character. (e.g. "my-name" or "abc-123", regex used '
                 f"for validation is '{_NAME[1:-1]}')"
             )
         spec = new["spec"]
@@ -110,7 +129,9 @@ class Webhooks:
             before = (old.get("status") or {}).get("deploymentMode")
             mode = new["metadata"]["annotations"].get(MODE)
             if before and mode and self._modes(before) != self._modes(mode):
-                raise _refuse(f"update rejected: deploymentMode cannot be changed from '{before}' to '{mode}'")
+                raise _refuse(
+                    f"update rejected: deploymentMode cannot be changed from '{before}' to '{mode}'"
+                )
         self._canaries(spec.get("canary") or ())
 
     def _component(self, name, spec):
@@ -124,7 +145,7 @@ class Webhooks:
         if (spec.get("containerConcurrency") or 0) < 0:
             raise _refuse("Parallelism cannot be less than 0.")
         if (spec.get("model") or {}).get("name"):
-            raise _refuse("the InferenceService \"model.name\" field is not allowed to be set")
+            raise _refuse('the InferenceService "model.name" field is not allowed to be set')
         kinds = [k for k in (*FRAMEWORKS, "model", "art") if k in spec]
         custom = bool(spec.get("containers"))
         if name == "predictor":
