@@ -275,9 +275,7 @@ class PublishingContract:
         (tmp_path / "m").mkdir()
         (tmp_path / "m" / "l").symlink_to("/etc/passwd")
         with pytest.raises(InvalidRequest):
-            site.publisher().publish(
-                tmp_path / "m", DIGEST, "plain", [Entry("l", "l")], Teller(), never
-            )
+            site.publisher().publish(tmp_path / "m", DIGEST, "plain", [Entry("l", "l")], Teller(), never)
 
     def test_a_file_that_changes_while_it_is_sent_is_never_published(self, site, tmp_path):
         model = modelled(tmp_path / "m", a=b"1", big=noise(2 * PART))
@@ -332,7 +330,11 @@ class PublishingContract:
         }
         (tmp_path / "asked.json").write_text(json.dumps(asked))
         return subprocess.Popen(
-            [sys.executable, str(Path(__file__).with_name("publishing_process.py")), str(tmp_path / "asked.json")],
+            [
+                sys.executable,
+                str(Path(__file__).with_name("publishing_process.py")),
+                str(tmp_path / "asked.json"),
+            ],
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONWARNINGS": "default"},

@@ -143,7 +143,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             data = answer.read()
             if act == "lost":
                 return self._cut()
-            kept = {n: v for n, v in answer.getheaders() if n.lower() not in {"transfer-encoding", "connection", "content-length"}}
+            kept = {
+                n: v
+                for n, v in answer.getheaders()
+                if n.lower() not in {"transfer-encoding", "connection", "content-length"}
+            }
             size = answer.getheader("Content-Length") if self.command == "HEAD" else None
             self._answer(answer.status, kept, data, size)
         finally:
@@ -168,7 +172,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 
 def _error(code):
-    return f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>said by the test</Message></Error>'.encode()
+    return (
+        f'<?xml version="1.0"?><Error><Code>{code}</Code><Message>said by the test</Message></Error>'.encode()
+    )
 
 
 @contextlib.contextmanager

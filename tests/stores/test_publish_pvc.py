@@ -74,7 +74,11 @@ class TestPvc(PublishingContract):
     def test_nothing_is_visible_before_it_is_whole_and_nothing_else_stays(self, site, tmp_path):
         model = modelled(tmp_path / "m", a=b"1", b=b"2")
         seen = []
-        self.publish(site, model, tell=lambda done, total: seen.append(site.files(DIGEST, "plain")) if done < total else None)
+        self.publish(
+            site,
+            model,
+            tell=lambda done, total: seen.append(site.files(DIGEST, "plain")) if done < total else None,
+        )
         assert all(found == {} for found in seen)
         left = {path.name for path in (site.folder / "team" / "a" / DIGEST).iterdir()}
         assert left == {"plain", "manifest-plain.json", ".plain.lock"}
@@ -149,7 +153,11 @@ class TestPvc(PublishingContract):
         monkeypatch.setattr(
             os,
             "statvfs",
-            lambda path: type("Room", (), {"f_bavail": 1, "f_frsize": 4096}) if str(path) == str(site.folder) else real(path),
+            lambda path: (
+                type("Room", (), {"f_bavail": 1, "f_frsize": 4096})
+                if str(path) == str(site.folder)
+                else real(path)
+            ),
         )
         assert found.f_bavail > 1
         with pytest.raises(StoreFull, match="10,000 bytes are needed") as caught:
@@ -161,7 +169,10 @@ class TestPvc(PublishingContract):
         self.publish(site, model)
         self.publish(site, model, OTHER, "kale")
         there = site.publisher().published()
-        assert {(one.digest, one.view, one.size) for one in there} == {(DIGEST, "plain", 2), (OTHER, "kale", 2)}
+        assert {(one.digest, one.view, one.size) for one in there} == {
+            (DIGEST, "plain", 2),
+            (OTHER, "kale", 2),
+        }
         uri = site.publisher().uri(DIGEST, "plain")
         used = {"spec": {"predictor": {"model": {"storageUri": uri}}}}
         noted = {"metadata": {"annotations": {"kale-serve-lab/model-digest": f"sha256:{OTHER}"}}}

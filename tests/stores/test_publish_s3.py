@@ -50,7 +50,13 @@ def server(tmp_path_factory):
 @pytest.fixture
 def way(server, monkeypatch, tmp_path):
     """A proxy to the bucket, and an environment with credentials for it only."""
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE"):
+    for name in (
+        "AWS_PROFILE",
+        "AWS_SESSION_TOKEN",
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_S3",
+        "AWS_CA_BUNDLE",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
@@ -88,7 +94,9 @@ class S3Site:
         # As KServe's storage initializer lists: no slash at the end.
         prefix = f"team/a/{digest}/{view}"
         return {
-            one["Key"][len(prefix) :].lstrip("/"): self.client.get_object(Bucket=self.bucket, Key=one["Key"])["Body"].read()
+            one["Key"][len(prefix) :].lstrip("/"): self.client.get_object(Bucket=self.bucket, Key=one["Key"])[
+                "Body"
+            ].read()
             for one in self.keys(prefix)
         }
 
@@ -217,7 +225,9 @@ class TestS3(PublishingContract):
             assert site.files(DIGEST, "plain") == model.content
 
     @pytest.mark.parametrize("act", ["cut", "lost", (503, "SlowDown"), (500, "InternalError")], ids=str)
-    @pytest.mark.parametrize("match", ["^PUT .*partNumber=2", "^POST .*uploads", "^HEAD ", "^GET .*manifest", "^POST .*uploadId"])
+    @pytest.mark.parametrize(
+        "match", ["^PUT .*partNumber=2", "^POST .*uploads", "^HEAD ", "^GET .*manifest", "^POST .*uploadId"]
+    )
     def test_a_fault_that_passes_is_tried_again(self, site, tmp_path, way, match, act):
         model = modelled(tmp_path / "m", a=b"1", big=noise(2 * PART))
         rule = way.fault(match, act)
@@ -264,7 +274,9 @@ class TestS3(PublishingContract):
         assert words in str(caught.value)
         assert caught.value.hint
         assert caught.value.subject.startswith(f"s3://{site.bucket}")
-        shown = json.dumps(caught.value.to_json()) + "".join(record.getMessage() for record in caplog.records if record.name.startswith("kale_serve_lab"))
+        shown = json.dumps(caught.value.to_json()) + "".join(
+            record.getMessage() for record in caplog.records if record.name.startswith("kale_serve_lab")
+        )
         assert SECRET not in shown
         assert KEY not in shown
 
@@ -355,7 +367,9 @@ class TestConnecting:
         assert url in caught.value.message
 
     def test_http_where_tls_is_asked_for_is_told(self, way):
-        publisher = S3Publisher(s3_settings("s3://models", endpoint=way.url.replace("http:", "https:")), attempts=1)
+        publisher = S3Publisher(
+            s3_settings("s3://models", endpoint=way.url.replace("http:", "https:")), attempts=1
+        )
         with pytest.raises(UpstreamFailed, match="TLS") as caught:
             publisher.check()
         publisher.close()
@@ -402,7 +416,9 @@ def test_the_digest_of_s3_for_parts_is_that_of_their_digests(tmp_path):
 
     data = noise(2 * PART + 1)
     (found,) = sources(tmp_path, [Entry("a", data)], Stop(never, "x"))
-    wanted = hashlib.sha256(b"".join(hashlib.sha256(data[at : at + PART]).digest() for at in range(0, len(data), PART)))
+    wanted = hashlib.sha256(
+        b"".join(hashlib.sha256(data[at : at + PART]).digest() for at in range(0, len(data), PART))
+    )
     assert found.composite == f"{base64.b64encode(wanted.digest()).decode()}-3"
     assert found.sha256 == hashlib.sha256(data).hexdigest()
     for size in (0, PART, 10**9, 5 * 10**12):
