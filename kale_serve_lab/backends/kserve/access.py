@@ -88,11 +88,22 @@ _CLAIM = tuple(
 _SNAPSHOT = (
     *(
         Right(verb, kinds.CLAIMS, f"volumes made from snapshots cannot be {done}", needed=True)
-        for verb, done in (("create", "made"), ("patch", "handed to their service"), ("delete", "removed"))
+        for verb, done in (
+            ("create", "made"),
+            ("list", "found again"),
+            ("patch", "handed to their service"),
+            ("delete", "removed"),
+        )
     ),
     *(
         Right(verb, kinds.SNAPSHOTS, f"snapshots cannot be {done}", needed=True)
-        for verb, done in (("create", "made"), ("get", "waited for"), ("delete", "removed"))
+        for verb, done in (
+            ("create", "made"),
+            ("get", "waited for"),
+            ("list", "found again"),
+            ("patch", "handed to their service"),
+            ("delete", "removed"),
+        )
     ),
 )
 _TOKENS = (Right("create", kinds.SERVICE_ACCOUNTS, "no token can be made for the gateway", sub="token"),)
