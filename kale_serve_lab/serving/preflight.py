@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from kale_serve_lab.errors import KaleServeError
+from kale_serve_lab.serving.findings import Finding, of_artifacts, two_transformers
+from kale_serve_lab.serving.findings import error_finding as _error
 from kale_serve_lab.serving.names import check_service_name
 from kale_serve_lab.serving.need import Interpreter, Need, distribution, module_of, recorded_packages
 from kale_serve_lab.serving.runtimes import RUNTIMES, Runtime, select, served
 from kale_serve_lab.serving.skew import skew
 from kale_serve_lab.serving.types import ArtifactRef, ComponentName, InferenceService
-
-Severity = Literal["error", "warning"]
 
 # They mean something on a cluster only; the names as ServeConfig has them.
 _CLUSTER_ONLY = (
@@ -24,27 +24,6 @@ _CLUSTER_ONLY = (
 )  # fmt: skip
 
 _READ_OF_CONTAINER = ("name", "image", "command", "args", "env")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong (`error`: it will not start) or will not be as asked (`warning`)."""
-
-    code: str
-    severity: Severity
-    field: str | None
-    message: str
-    fix: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """As in the answer to a dry run."""
-        return {
-            "code": self.code,
-            "severity": self.severity,
-            "field": self.field,
-            "message": self.message,
-            "fix": self.fix,
-        }
 
 
 @dataclass(frozen=True)
@@ -80,17 +59,13 @@ def preflight(
     """The findings, errors first. `others` are the services that are there, by whose target nothing clashes but names."""
     findings = [
         *_name(service, others),
-        *_artifacts(service),
+        *of_artifacts(service),
         *_runtime(service, around),
         *_prepared(service, around),
         *_ignored(service),
         *(Finding("RuntimeUnreadable", "warning", None, one.message, one.hint) for one in around.problems),
     ]
     return sorted(findings, key=lambda finding: finding.severity)
-
-
-def _error(error: KaleServeError, field: str) -> Finding:
-    return Finding(error.code, "error", field, error.message, error.hint)
 
 
 def _name(service: InferenceService, others: Iterable[InferenceService]) -> list[Finding]:
@@ -107,28 +82,6 @@ def _name(service: InferenceService, others: Iterable[InferenceService]) -> list
     return []
 
 
-def _artifacts(service: InferenceService) -> list[Finding]:
-    findings: list[Finding] = []
-    if service.model is None and service.config.container("predictor") is None:
-        message = "There is no model to serve."
-        fix = "Name a model artifact, or give predictor.container a command of your own."
-        return [Finding("InvalidConfig", "error", "model", message, fix)]
-    for field_name, artifact in (("model", service.model), ("transformer", service.transformer)):
-        if artifact is None:
-            continue
-        wanted = "kale.Transformer" if field_name == "transformer" else "kale.Model"
-        if artifact.type not in (wanted, wanted.replace("kale.", "system.")):
-            message = f"{artifact.name}:{artifact.version} is a {artifact.type}, not a {wanted}."
-            fix = f"Name an artifact of type {wanted}."
-            findings.append(Finding("InvalidRequest", "error", field_name, message, fix))
-    if service.signature is None or not service.signature.input_example:
-        message = "There is no sample of the input, so ready will only mean that the model has loaded."
-        findings.append(
-            Finding("NoSample", "warning", "model", message, "Submit the model with its training data.")
-        )
-    return findings
-
-
 def _runtime(service: InferenceService, around: Around) -> list[Finding]:
     container = service.config.container("predictor")
     if container is not None:
@@ -143,17 +96,7 @@ def _runtime(service: InferenceService, around: Around) -> list[Finding]:
     container = service.config.container("transformer")
     if container is not None:
         findings += _container("transformer", container)
-        if service.transformer is not None:
-            message = "There are two transformers, an artifact and transformer.container."
-            findings.append(
-                Finding(
-                    "InvalidConfig",
-                    "error",
-                    "config.transformer.container",
-                    message,
-                    "Leave one of them out.",
-                )
-            )
+        findings += two_transformers(service)
     return findings
 
 

@@ -89,9 +89,9 @@ def is_ready(there: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> boo
     seen = status.get("observedGeneration")
     if seen is not None and int(seen) < generation_of(there):
         return False
-    if not _has(status.get("conditions"), "Ready"):
+    if not has(status.get("conditions"), "Ready"):
         return False
-    return all(_has((pod.get("status") or {}).get("conditions"), "Ready") for pod in newest(pods))
+    return all(has((pod.get("status") or {}).get("conditions"), "Ready") for pod in newest(pods))
 
 
 def newest(pods: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -106,16 +106,18 @@ def newest(pods: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     found: list[Mapping[str, Any]] = []
     for group in by_component.values():
         latest = max(group, key=lambda pod: str(pod["metadata"].get("creationTimestamp") or ""))
-        found += [pod for pod in group if _template(pod) == _template(latest)]
+        found += [pod for pod in group if template_of(pod) == template_of(latest)]
     return found
 
 
-def _template(pod: Mapping[str, Any]) -> str:
+def template_of(pod: Mapping[str, Any]) -> str:
+    """What names the pod's template, which is another one for each change of what runs."""
     labels = (pod.get("metadata") or {}).get("labels") or {}
     return str(labels.get("pod-template-hash") or labels.get("serving.knative.dev/revision") or "")
 
 
-def _has(conditions: Any, kind: str) -> bool:
+def has(conditions: Any, kind: str) -> bool:
+    """Whether a condition is True."""
     return isinstance(conditions, list) and any(
         isinstance(one, Mapping) and one.get("type") == kind and one.get("status") == "True"
         for one in conditions

@@ -1,0 +1,43 @@
+"""The words while an older revision serves and the one that is asked does not yet, or never will. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from kale_serve_lab.serving.kserve.plan import has, template_of
+from kale_serve_lab.serving.kserve.seen import Seen
+from kale_serve_lab.serving.types import InferenceService, Status
+
+
+def beside(
+    found: Status,
+    desired: InferenceService,
+    served: InferenceService | None,
+    templates: Collection[str],
+    seen: Seen,
+) -> Status:
+    """`found`, the status of `desired`, where `served` is what last answered a sample, by pods of these `templates`."""
+    if served is None or served.revision == desired.revision or found.state in {"Ready", "Deleting"}:
+        return found
+    if not _still_serves(seen, templates):
+        return found
+    number, wanted = served.revision, desired.revision
+    if found.error is not None:
+        said = f"Revision {number} serves; revision {wanted} failed: {found.sentence}"
+        return replace(found, state="Ready", ready_revision=number, sentence=said)
+    said = f"Revision {number} serves while revision {wanted} loads. {found.sentence}"
+    return replace(found, state="Updating", ready_revision=number, sentence=said)
+
+
+def _still_serves(seen: Seen, templates: Collection[str]) -> bool:
+    """A Service leads to every pod that is ready; where we may not see pods, KServe's word has to do."""
+    if seen.object is None:
+        return False
+    if not seen.pods:
+        unseen = any(one.endswith(" pods") for one in seen.lacks)
+        return unseen and has((seen.object.get("status") or {}).get("conditions"), "Ready")
+    return any(
+        template_of(pod) in templates and has((pod.get("status") or {}).get("conditions"), "Ready")
+        for pod in seen.pods
+    )
