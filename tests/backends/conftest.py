@@ -69,3 +69,8 @@ def sockets_left() -> list[Path]:
 @pytest.fixture
 def backend_running(home: Path):
     return running
+
+
+@pytest.fixture
+def key() -> ServiceKey:
+    return ServiceKey("default", "iris")

@@ -33,6 +33,7 @@ from kale_serve_lab.serving.kserve import plan
 from kale_serve_lab.serving.kserve.addresses import addresses
 from kale_serve_lab.serving.kserve.build import to_yaml
 from kale_serve_lab.serving.kserve.drift import drift
+from kale_serve_lab.serving.kserve.older import beside
 from kale_serve_lab.serving.kserve.reading import service_of
 from kale_serve_lab.serving.kserve.seen import Seen
 from kale_serve_lab.serving.kserve.status import status
@@ -150,7 +151,11 @@ class KServeBackend:
         service = self.desired(key)
         if service is None:
             return None
-        return status(service, self._seen(key))
+        seen, there = self._seen(key), self._services.get(key)
+        found = status(service, seen)
+        if there is None:
+            return found
+        return beside(found, service, there.record.served, there.record.templates, seen)
 
     def reach(self, service: InferenceService) -> Reach:
         """See `Backend`."""

@@ -23,7 +23,8 @@ log = logging.getLogger("kale_serve_lab.backends.kserve")
 
 @dataclass
 class Record:
-    """`server` is the API server it is for; `service` what is asked, `served` what last answered a sample.
+    """`server` is the API server it is for; `service` what is asked, `served` what last answered a sample,
+    by pods of these `templates`.
 
     `applied` is the object that was last sent. `failed` is an error's inner JSON: what we ourselves could not do for this
     revision. `overwrite`: take back what others have changed. `seconds` are those of the stages.
@@ -33,6 +34,7 @@ class Record:
     service: InferenceService
     progress: Progress
     served: InferenceService | None = None
+    templates: list[str] = field(default_factory=list)
     placed: dict[str, Placed] = field(default_factory=dict)
     applied: dict[str, Any] | None = None
     failed: dict[str, Any] | None = None
@@ -46,6 +48,7 @@ class Record:
             "service": self.service.to_json(),
             "progress": asdict(self.progress),
             "served": None if self.served is None else self.served.to_json(),
+            "templates": list(self.templates),
             "placed": {name: asdict(one) for name, one in self.placed.items()},
             "applied": self.applied,
             "failed": self.failed,
@@ -62,6 +65,7 @@ class Record:
             service=InferenceService.from_json(value["service"]),
             progress=Progress(**value["progress"]),
             served=None if served is None else InferenceService.from_json(served),
+            templates=[str(one) for one in value["templates"]],
             placed={name: _placed(one) for name, one in value["placed"].items()},
             applied=value["applied"],
             failed=value["failed"],

@@ -259,6 +259,7 @@ class ClusterService:
         self._probed(error, address, generation)
         if error is None:
             self.record.served = service
+            self.record.templates = sorted({plan.template_of(pod) for pod in plan.newest(self.view.pods)})
             self._advance(probed=generation)
             return 0.0
         self._save()
