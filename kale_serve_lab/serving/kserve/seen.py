@@ -34,7 +34,8 @@ class Seen:
     """Objects as the API server gave them, and what we ourselves have done, tried and failed at.
 
     `logs`: ends of logs by "pod/container" (of the last try that ended, where the container is not running). `lacks`: what we
-    may not read ("get pods/log"). `failed`: an error's inner JSON object. Times are ms since the epoch.
+    may not read ("get pods/log"). `failed`: an error's inner JSON object. `tried` is False where nobody tries predictions, as for a
+    service that Kale does not look after here. Times are ms since the epoch.
     """
 
     object: dict[str, Any] | None = None
@@ -48,4 +49,5 @@ class Seen:
     drift: tuple[str, ...] = ()
     stale_since: int | None = None
     deleting: bool = False
+    tried: bool = True
     now: int = 0
