@@ -35,7 +35,7 @@ def apply(live, applied, resource, schema, manager, *, force):
         raise apply_conflict(causes)
     others = set().union(*(owned for _, owned in kept)) if kept else set()
     result = merge(live or {}, applied, schema)
-    for path in sorted(before - set(asked), key=len, reverse=True):
+    for path in sorted(before - set(asked), key=len):
         if not any(o[: len(path)] == path for o in (*others, *asked)):
             result = _without(result, path, schema)
     own = {
@@ -93,6 +93,9 @@ def _without(value, path, schema):
         result = dict(value)
         if rest:
             result[text] = _without(value[text], rest, sub_schema(schema, text))
+            # What is emptied by this goes too; what was empty before stays.
+            if value[text] and not result[text] and isinstance(result[text], (dict, list)):
+                del result[text]
         else:
             del result[text]
         return result

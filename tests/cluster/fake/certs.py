@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import functools
 import ipaddress
 import ssl
@@ -18,7 +18,7 @@ def authority():
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-    today = datetime.datetime.now(datetime.timezone.utc)
+    today = dt.datetime.now(dt.timezone.utc)
 
     def certificate(subject, key, issuer, issuer_key, extensions):
         builder = (
@@ -27,8 +27,8 @@ def authority():
             .issuer_name(issuer)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(today - datetime.timedelta(days=1))
-            .not_valid_after(today + datetime.timedelta(days=2))
+            .not_valid_before(today - dt.timedelta(days=1))
+            .not_valid_after(today + dt.timedelta(days=2))
         )
         for extension, critical in extensions:
             builder = builder.add_extension(extension, critical)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import datetime
+import datetime as dt
 import fnmatch
 import http.client
 import re
@@ -145,7 +145,7 @@ def token_request(store, access, target, body):
         )  # fmt: skip
     audiences = spec.get("audiences") or ["https://kubernetes.default.svc"]
     user = f"system:serviceaccount:{target.namespace}:{target.name}"
-    ends = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+    ends = dt.datetime.now(dt.timezone.utc) + dt.timedelta(seconds=seconds)
     return {
         "kind": "TokenRequest",
         "apiVersion": "authentication.k8s.io/v1",

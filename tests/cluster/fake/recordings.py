@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
+import datetime as dt
 import functools
 import json
 import re
@@ -41,7 +41,7 @@ class Recording:
 
     name: str
     namespace: str
-    started: datetime.datetime
+    started: dt.datetime
     parts: tuple[tuple[Step, ...], ...]
     changes: tuple[dict, ...]
 
@@ -68,8 +68,8 @@ def load(name):
             continue
         metadata = obj["metadata"]
         if started is None:
-            stamp = datetime.datetime.strptime(metadata["creationTimestamp"], "%Y-%m-%dT%H:%M:%SZ")
-            started = stamp.replace(tzinfo=datetime.timezone.utc)
+            stamp = dt.datetime.strptime(metadata["creationTimestamp"], "%Y-%m-%dT%H:%M:%SZ")
+            started = stamp.replace(tzinfo=dt.timezone.utc)
         key, version = (kind, metadata["name"]), int(metadata["resourceVersion"])
         gone = row["type"] == "DELETED"
         if version <= versions.get(key, 0) and not gone:
@@ -99,7 +99,7 @@ class Renaming:
         self._space, self._new_space = recording.namespace, namespace
         self._fresh = fresh
         self._uids: dict[str, str] = {}
-        self._start = datetime.datetime.now(datetime.timezone.utc)
+        self._start = dt.datetime.now(dt.timezone.utc)
         self._shift = self._start - recording.started
         self._rules = (
             (re.compile(rf"(?<![\w.-]){old}-v2-predictor"), f"{name}-{canary}-predictor"),
@@ -140,8 +140,6 @@ class Renaming:
         return f"-{self._fresh}{match[1][len(self._fresh) :]}"
 
     def _moved(self, value):
-        then = datetime.datetime.strptime(value[:19], "%Y-%m-%dT%H:%M:%S").replace(
-            tzinfo=datetime.timezone.utc
-        )
-        moved = min(then + self._shift, datetime.datetime.now(datetime.timezone.utc))
+        then = dt.datetime.strptime(value[:19], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=dt.timezone.utc)
+        moved = min(then + self._shift, dt.datetime.now(dt.timezone.utc))
         return max(moved, self._start).strftime("%Y-%m-%dT%H:%M:%S") + value[19:]

@@ -12,7 +12,7 @@ import threading
 HEAD = 65536
 
 
-class Reset(Exception):
+class Reset(Exception):  # noqa: N818
     """Cut the connection without an answer."""
 
 
@@ -34,7 +34,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except (BrokenPipeError, ConnectionError, ssl.SSLError, ValueError):
             self.close_connection = True
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_HEAD = do_GET
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = do_HEAD = do_GET  # noqa: N815
 
     def _chunks(self):
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Refused(Exception):
+class Refused(Exception):  # noqa: N818
     """An answer that is a `Status`: raised anywhere below a request, written by the server."""
 
     def __init__(self, code, reason, message, *, details=None, headers=None, metadata=None):
