@@ -309,7 +309,7 @@ def _none_works(
     )
     if chosen is None:
         hint = (
-            f"The settings allow only the way {only}: kale-serve cluster set --address any."
+            f"The settings allow only the way {only}: kale-serve cluster set --address ''."
             if only is not None
             else "It may have no address yet: its state says so."
         )
