@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kale_serve_lab import cli_prune
 from kale_serve_lab.cli_printing import done, print_json, safe, table
 from kale_serve_lab.errors import ClusterUnavailable, InvalidConfig, KaleServeError, PreflightFailed
 
@@ -44,6 +45,7 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
 
     command("show", _show, "Show what is set; nothing is asked of the cluster.")
     command("check", _check, "Ask the cluster for all that serving needs; exit code 1 when it would fail.")
+    cli_prune.options(command("prune", cli_prune.run, cli_prune.TEXT))
     command("unset", _unset, "Forget the cluster; what runs there goes on.")
     setting = command("set", _set, 'Set what is given and keep the rest; "" takes a value back.')
     where = setting.add_argument_group("which cluster")

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from kale_serve_lab.backends.kserve.cluster import Cluster
+from kale_serve_lab.backends.kserve.cluster_errors import errors_of
+from kale_serve_lab.backends.kserve.hydration import Objects, sweep
 from kale_serve_lab.backends.kserve.settings import StoreSettings
 from kale_serve_lab.backends.kserve.snapshots import Component, SnapshotPublisher
-from kale_serve_lab.errors import InvalidConfig
+from kale_serve_lab.errors import Forbidden, InvalidConfig
 from kale_serve_lab.serving.kserve.publishing import Publisher
 from kale_serve_lab.stores.published import Published, unused
 from kale_serve_lab.stores.pvc import PvcPublisher, pvc_settings
@@ -95,6 +97,37 @@ def check(store: StoreSettings | None, cluster: Cluster | None) -> Checked:
     else:
         look("persistentvolumeclaims", store.claim or "", lambda _: [])
     return Checked(tuple(well), tuple(findings))
+
+
+def services_of(cluster: Cluster, *, only_namespace: bool = False) -> list[dict[str, Any]]:
+    """The InferenceServices of all namespaces, or of the own one. Raises `Forbidden`: what cannot be seen may be in use."""
+    base = "/apis/serving.kserve.io/v1beta1"
+    path = f"{base}/namespaces/{cluster.namespace}" if only_namespace else base
+    where = cluster.namespace if only_namespace else "of all namespaces"
+    found: list[dict[str, Any]] = []
+    more: str | None = None
+    while True:
+        answer = cluster.request("GET", f"{path}/inferenceservices", query={"limit": 500, "continue": more})
+        if answer.status == 403 and not only_namespace:
+            raise Forbidden(
+                "Which models the services of other namespaces use cannot be seen: nothing is said to be unused.",
+                subject="inferenceservices",
+                hint="Ask for the right to list inferenceservices.serving.kserve.io in all namespaces; or, where nobody else "
+                "reads this store, add --only-namespace.",
+            )
+        if not answer.ok:
+            raise errors_of(answer, "list", f"inferenceservices {where}")
+        found += answer.json.get("items") or []
+        more = (answer.json.get("metadata") or {}).get("continue")
+        if not more:
+            return found
+
+
+def prune_claims(store: StoreSettings | None, cluster: Cluster) -> list[str]:
+    """Remove claims and snapshots of ours that no service of the own namespace uses; what was removed."""
+    if store is None or store.kind != "snapshot":
+        return []
+    return sweep(Objects(cluster, cluster.namespace))
 
 
 def prunable(store: StoreSettings | None, services: Iterable[Any]) -> list[Published]:
