@@ -110,6 +110,7 @@ def edited(fake, transcripts):
     fake.controller.settle()
     other = transcripts["someone else edits a field we own (merge patch)"]["request"]
     send(fake, other, fake.token)
+    fake.controller.settle()
 
 
 def recorded_status(fake, transcripts, what):
@@ -134,7 +135,6 @@ def prepare(fake, transcripts, what, model_server):
         edited(fake, transcripts)
         if "force" in what:
             recorded_status(fake, transcripts, what)
-            fake.controller.enabled = False
     elif what.startswith(("create what exists", "update with an old", "delete with a wrong")):
         apply(fake)
     elif what == "no token":

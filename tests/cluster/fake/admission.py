@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from . import statuses
+from . import core_rules, statuses
 from .parts import default_core
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -22,22 +22,29 @@ class Admission:
 
     def __call__(self, resource, new, old, verb, user, strict):
         """(object, warnings); `verb`: create, update, status, or decode (of what is applied: decoding only)."""
-        warnings = ()
-        if resource.custom:
-            new, warnings = self.crds.decode(resource, new, strict, defaults=verb != "decode")
+        new, warnings = self.crds.decode(resource, new, strict, defaults=verb != "decode" and resource.custom)
         if verb == "decode":
             return new, warnings
         if not resource.custom:
-            return default_core(resource, new, old), warnings
+            new = default_core(resource, new, old)
+            causes = _name_causes(new, old) + core_rules.causes(resource, new, old)
+            if causes:
+                raise statuses.invalid(resource, new["metadata"]["name"], causes)
+            return new, warnings
         if verb != "status":
             new = self.webhooks.default(resource, new, old)
-        causes = []
         name = new["metadata"]["name"]
-        if old is None and not _NAME.fullmatch(name):
-            causes.append(("FieldValueInvalid", "metadata.name", f'Invalid value: "{name}": {_RULE}'))
+        causes = _name_causes(new, old)
         causes += self.crds.causes(resource, new)
         if causes:
             raise statuses.invalid(resource, name, causes)
         if verb != "status":
             self.webhooks.validate(resource, new, old)
         return new, warnings
+
+
+def _name_causes(new, old):
+    name = new["metadata"]["name"]
+    if old is not None or (_NAME.fullmatch(name) and len(name) <= 253):
+        return []
+    return [("FieldValueInvalid", "metadata.name", f'Invalid value: "{name}": {_RULE}')]

@@ -13,7 +13,7 @@ import jsonschema
 import yaml
 from jsonschema.exceptions import ValidationError
 
-from . import statuses
+from . import core_schemas, statuses
 from .kinds import BY_KIND, Resource
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -78,15 +78,23 @@ class Crds:
         return found
 
     def schema(self, resource: Resource):
+        """The CRD's schema; None for kinds that have none."""
         return self._schemas.get(resource) if resource.custom and self.validates else None
 
     def decode(self, resource, obj, strict, *, defaults):
         """Prune what the schema does not know (400 if strict, else warnings), and fill in its defaults."""
-        schema = self.schema(resource)
+        schema = self.schema(resource) or core_schemas.of(resource)
         if schema is None:
             return obj, ()
         unknown = []
         pruned = _prune(obj, schema, "", unknown, root=True)
+        if not resource.custom:
+            wrong = next(_Structural(schema).iter_errors(pruned), None)
+            if wrong is not None:
+                raise statuses.bad_request(
+                    f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: json: cannot '
+                    f"unmarshal {_name_of(wrong.instance)} into Go struct field of {_field(wrong.absolute_path)}"
+                )
         if unknown and strict == "Strict":
             told = ", ".join(f'unknown field "{p}"' for p in unknown)
             raise statuses.bad_request(
