@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Protocol
 
-from kale_serve_lab.serving.preflight import Finding
+from kale_serve_lab.serving.findings import Finding
 from kale_serve_lab.serving.runtimes import Runtime
 from kale_serve_lab.serving.types import InferenceService, Reach, ServiceKey, Status
 

@@ -14,7 +14,7 @@ from kale_serve_lab.errors import ArtifactNotFound, InvalidRequest, PreflightFai
 from kale_serve_lab.metadata.protocol import MetadataStore
 from kale_serve_lab.metadata.types import Artifact
 from kale_serve_lab.serving.config import ServeConfig
-from kale_serve_lab.serving.preflight import Finding
+from kale_serve_lab.serving.findings import Finding
 from kale_serve_lab.serving.runtimes import CUSTOM, select
 from kale_serve_lab.serving.types import ArtifactRef, InferenceService, Protocol, ServiceKey, protocol_of
 from kale_serve_lab.stores.protocol import ArtifactStore

@@ -23,7 +23,8 @@ from kale_serve_lab.daemon.views import Views
 from kale_serve_lab.errors import EndpointNotFound, NameTaken
 from kale_serve_lab.metadata.types import Artifact
 from kale_serve_lab.serving import names
-from kale_serve_lab.serving.preflight import Finding, preflight
+from kale_serve_lab.serving.findings import Finding
+from kale_serve_lab.serving.preflight import preflight
 from kale_serve_lab.serving.types import InferenceService, Reach, ServiceKey
 
 _Identity = tuple[str, ServiceKey]

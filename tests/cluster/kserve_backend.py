@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.server
 import json
@@ -93,12 +94,16 @@ class ClusterDriver(Driver):
         await self.connected()
 
     async def connected(self, seconds: float = 60) -> None:
-        """The backend has found its cluster; it says so by no service's state."""
-        import asyncio
+        """The backend has found its cluster; no service's state says so."""
 
-        async with asyncio.timeout(seconds) if hasattr(asyncio, "timeout") else contextlib.nullcontext():
+        async def wait() -> None:
             while not self.backend.about()["available"]:
                 await asyncio.sleep(0.02)
+
+        await asyncio.wait_for(wait(), seconds)
+
+    async def until_gone(self, key: ServiceKey) -> None:
+        await self.until(key, lambda _: self.backend.desired(key) is None)
 
 
 def clients(target):

@@ -23,12 +23,13 @@ from kale_serve_lab.backends.kserve.preparing import Preparing
 from kale_serve_lab.backends.kserve.record import Record
 from kale_serve_lab.backends.kserve.rows import ROWS
 from kale_serve_lab.backends.kserve.service import ClusterService
-from kale_serve_lab.backends.kserve.settings import Settings
+from kale_serve_lab.backends.kserve.settings import Settings, in_pod
 from kale_serve_lab.backends.kserve.tailing import Tailing
 from kale_serve_lab.backends.kserve.view import NamespaceView, View
 from kale_serve_lab.backends.kserve.watches import Watches
 from kale_serve_lab.backends.kserve.way import Ways
 from kale_serve_lab.errors import ClusterUnavailable, Conflict, EndpointNotFound, KaleServeError
+from kale_serve_lab.serving.findings import Finding
 from kale_serve_lab.serving.kserve import plan
 from kale_serve_lab.serving.kserve.addresses import addresses
 from kale_serve_lab.serving.kserve.build import to_yaml
@@ -37,7 +38,6 @@ from kale_serve_lab.serving.kserve.older import beside
 from kale_serve_lab.serving.kserve.reading import service_of
 from kale_serve_lab.serving.kserve.seen import Seen
 from kale_serve_lab.serving.kserve.status import status
-from kale_serve_lab.serving.preflight import Finding
 from kale_serve_lab.serving.runtimes import Runtime
 from kale_serve_lab.serving.types import Address, InferenceService, Reach, ServiceKey, Status, protocol_of
 
@@ -338,7 +338,8 @@ class KServeBackend:
         live = self._view(key).object
         if live is None:
             raise _not_found(key)
-        return tuple(addresses(live))
+        settings = self._settings
+        return addresses(live, in_cluster=in_pod(), preferred=settings.address)
 
     # -- what is seen
 

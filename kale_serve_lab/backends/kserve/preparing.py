@@ -11,12 +11,12 @@ from kale_serve_lab.backends.kserve.access import Rights
 from kale_serve_lab.backends.kserve.around import Around
 from kale_serve_lab.backends.kserve.uploading import parts
 from kale_serve_lab.errors import ClusterUnavailable, KaleServeError, NameTaken
+from kale_serve_lab.serving.findings import Finding
 from kale_serve_lab.serving.kserve import plan
 from kale_serve_lab.serving.kserve.build import ClusterAbout, build
-from kale_serve_lab.serving.kserve.features import Features
+from kale_serve_lab.serving.kserve.features import Features, mode_of
 from kale_serve_lab.serving.kserve.preflight import preflight
 from kale_serve_lab.serving.kserve.publishing import Placed
-from kale_serve_lab.serving.preflight import Finding
 from kale_serve_lab.serving.runtimes import Runtime
 from kale_serve_lab.serving.types import InferenceService
 
@@ -81,6 +81,8 @@ def about_of(around: Around, service: InferenceService) -> ClusterAbout:
         image=around.settings.image,
         namespace=service.key.namespace,
         pod_defaults=defaults,
+        modes=around.installed.modes,
+        default_mode=mode_of(around.installed.default_mode),
     )
 
 

@@ -18,7 +18,7 @@ from kale_serve_lab.backends.local.records import Record
 from kale_serve_lab.backends.local.service import Service
 from kale_serve_lab.errors import Conflict, EndpointNotFound, InvalidRequest
 from kale_serve_lab.serving import names
-from kale_serve_lab.serving.preflight import Finding
+from kale_serve_lab.serving.findings import Finding
 from kale_serve_lab.serving.runtimes import Runtime
 from kale_serve_lab.serving.status import status
 from kale_serve_lab.serving.types import InferenceService, Observed, Reach, ServiceKey, Status
