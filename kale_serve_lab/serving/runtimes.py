@@ -164,6 +164,8 @@ RUNTIMES: tuple[Runtime, ...] = (
         programs=("java",),
         binary=True,
         image="kserve-torchserve",
+        # KServe's TorchServe takes model archives made for it; on a cluster our own image serves PyTorch's files.
+        cluster=False,
     ),
     Runtime(
         name="kserve-tritonserver",

@@ -12,10 +12,10 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, get_args
+from typing import Any
 
 from kale_serve_lab.errors import DigestMismatch, InvalidConfig, InvalidRequest
-from kale_serve_lab.serving.kserve.publishing import View
+from kale_serve_lab.serving.kserve.publishing import View, is_view
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _ANY_DIGEST = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
@@ -78,14 +78,15 @@ def manifest_name(view: View) -> str:
 
 def view_of_manifest(name: str) -> View | None:
     """The view that a manifest's name speaks of."""
-    return next((view for view in get_args(View) if name == manifest_name(view)), None)
+    view = name.removeprefix("manifest-").removesuffix(".json")
+    return view if is_view(view) and name == manifest_name(view) else None
 
 
 def check_names(digest: str, view: View) -> None:
     """Raise `InvalidRequest` for a digest or a view that is none: they become parts of paths."""
     if not _DIGEST.fullmatch(digest):
         raise InvalidRequest(f"{digest!r:.100} is no sha256 digest.", subject="digest")
-    if view not in get_args(View):
+    if not is_view(view):
         raise InvalidRequest(f"{view!r:.100} is no view of an artifact.", subject="view")
 
 

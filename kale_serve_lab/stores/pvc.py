@@ -38,6 +38,7 @@ from kale_serve_lab.stores.published import (
     manifest_name,
     prefix_parts,
     read_manifest,
+    view_of_manifest,
 )
 
 _BLOCK = 1 << 20
@@ -151,8 +152,14 @@ class PvcPublisher:
         self._refuse_unmounted()
         root = self._settings.mounted.joinpath(*self._settings.prefix)
         names = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
-        views: tuple[View, ...] = ("plain", "kale")
-        found = (self._known(name, view) for name in names if is_digest(name) for view in views)
+        found = (
+            self._known(name, view)
+            for name in names
+            if is_digest(name)
+            for view in sorted(
+                filter(None, (view_of_manifest(path.name) for path in (root / name).glob("manifest-*.json")))
+            )
+        )
         return [one for one in found if one is not None]
 
     def check(self) -> list[str]:

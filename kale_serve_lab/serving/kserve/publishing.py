@@ -5,13 +5,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
-# plain: what KServe's own server expects (no kale.json). kale: the artifact as it is, for our image.
-View = Literal["plain", "kale"]
+# plain: what KServe's own server expects (no kale.json). kale: the artifact as it is, for our image. triton-<service>.repo:
+# Triton's folder, which holds the model under the service's name. None begins with another one: KServe fetches by prefix.
+View = str
+_VIEW = re.compile(r"plain|kale|triton-[a-z](?:[-a-z0-9]{0,61}[a-z0-9])?\.repo")
+
+
+def is_view(text: str) -> bool:
+    """Whether it is the name of a view: it becomes part of paths."""
+    return bool(_VIEW.fullmatch(text))
+
 
 Tell = Callable[[int, int], None]
 Cancelled = Callable[[], bool]

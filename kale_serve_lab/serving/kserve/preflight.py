@@ -1,0 +1,211 @@
+"""All that can be said against a service before KServe sees it. Pure.
+
+KServe and its webhooks accept many wrong objects in silence; what they would do with them is said here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from kale_serve_lab.errors import KaleServeError
+from kale_serve_lab.serving.findings import Finding, error_finding, of_artifacts, two_transformers
+from kale_serve_lab.serving.kserve.build import ClusterAbout, is_ours, wanted_mode
+from kale_serve_lab.serving.kserve.components import user_container
+from kale_serve_lab.serving.kserve.fields import of_fields
+from kale_serve_lab.serving.kserve.layout import why_not as unreadable
+from kale_serve_lab.serving.kserve.modes import of_canary, of_mode
+from kale_serve_lab.serving.kserve.propagation import LEFT_OUT
+from kale_serve_lab.serving.kserve.versions import skewed
+from kale_serve_lab.serving.names import MAX_LABEL, check_service_name
+from kale_serve_lab.serving.runtimes import CUSTOM, Runtime, why_not
+from kale_serve_lab.serving.types import InferenceService
+
+_SCHEMES = (
+    "gs", "s3", "pvc", "file", "http", "https", "hdfs", "webhdfs", "oci", "oci+native", "oci+fetch", "hf", "model-registry",
+)  # fmt: skip
+_URI = re.compile(r"([a-z][a-z0-9+.-]*)://(.+)", re.DOTALL)
+
+
+def preflight(
+    service: InferenceService,
+    runtime: Runtime | None,
+    about: ClusterAbout,
+    there: Iterable[Mapping[str, Any]] = (),
+    listing: Sequence[str] | None = None,
+) -> list[Finding]:
+    """The findings, errors first.
+
+    `there` are the InferenceServices of the namespace, `listing` the files of the model's artifact (None: not looked at).
+    """
+    findings = [
+        *_name(service, about),
+        *of_artifacts(service),
+        *two_transformers(service),
+        *_runtime(service, runtime, listing),
+        *_images(service, about),
+        *of_mode(service, about, there),
+        *of_canary(service, about),
+        *_explainer(service),
+        *_storage(service),
+        *of_fields(service, about),
+        *_left_out(about),
+    ]
+    return sorted(findings, key=lambda finding: finding.severity)
+
+
+def _name(service: InferenceService, about: ClusterAbout) -> list[Finding]:
+    name = service.key.name
+    try:
+        check_service_name(name, service.key.namespace)
+    except KaleServeError as error:
+        return [error_finding(error, "name")]
+    parts = [*service.components, *(("explainer",) if service.config.explainer else ())]
+    longest = max(parts, key=len)
+    made = {
+        f"{name}-{longest}-{service.key.namespace}": "host name",
+        **({f"{name}-{longest}-00001": "revision"} if wanted_mode(service, about) == "Knative" else {}),
+    }
+    for text, what in made.items():
+        if len(text) > MAX_LABEL:
+            message = (
+                f"KServe makes the {what} {text} of it, with {len(text)} characters; {MAX_LABEL} are allowed."
+            )
+            fix = f"A name of {len(name) - (len(text) - MAX_LABEL)} characters fits."
+            return [Finding("InvalidName", "error", "name", message, fix)]
+    return []
+
+
+def _runtime(
+    service: InferenceService, runtime: Runtime | None, listing: Sequence[str] | None
+) -> list[Finding]:
+    if user_container(service.config, "predictor"):
+        found = []
+        if service.protocol == "grpc-v1":
+            found.append(_grpc_v1("Your own container"))
+        if service.config.runtime is not None:
+            message = f"predictor.container takes the place of the runtime {service.config.runtime}."
+            found.append(Finding("IgnoredHere", "warning", "config.runtime", message))
+        return found
+    model = service.model
+    if model is None:
+        return []
+    if runtime is None:
+        message = f"There is no runtime {service.runtime[:100]!r} for the cluster."
+        fix = "Leave runtime out: the one that KServe would choose is named then."
+        return [Finding("UnknownRuntime", "error", "config.runtime", message, fix)]
+    if not model.framework:
+        message = (
+            f"{model.name}:{model.version} does not say its format, and KServe chooses the server by it."
+        )
+        return [Finding("UnsupportedModel", "error", "model", message, "Submit it with its model_type.")]
+    reason = why_not(runtime, model.framework, service.protocol)
+    if reason is not None and runtime.name != CUSTOM:
+        fix = "Choose another protocol_version, or leave it out."
+        return [Finding("UnsupportedModel", "error", "config.protocol_version", reason, fix)]
+    if is_ours(service):
+        return [_grpc_v1("Our server")] if service.protocol == "grpc-v1" else []
+    reason = unreadable(listing, model.framework, runtime.name) if listing is not None else None
+    if reason is not None:
+        fix = "ServeConfig(runtime='kale-built-in') serves it with our own image."
+        return [Finding("UnreadableModel", "error", "config.runtime", reason, fix)]
+    return [
+        Finding(
+            "VersionSkew",
+            "warning",
+            "config.runtime",
+            f"{model.name}:{model.version} was {words}.",
+            "If it does not load, train it with that version, or use ServeConfig(runtime='kale-built-in').",
+        )
+        for words in skewed(model, runtime.name)
+    ]
+
+
+def _grpc_v1(whose: str) -> Finding:
+    message = f"{whose} does not speak grpc-v1, which is TensorFlow Serving's own."
+    return Finding("UnsupportedModel", "error", "config.protocol_version", message, "Use grpc-v2, v1 or v2.")
+
+
+def _images(service: InferenceService, about: ClusterAbout) -> list[Finding]:
+    found = []
+    for component in ("predictor", "transformer", "explainer"):
+        container = user_container(service.config, component)
+        if container and not container.get("image"):
+            message = f"{component}.container has no image, and a cluster runs nothing else."
+            field = f"config.{component}.container"
+            found.append(
+                Finding("NoImage", "error", field, message, "Name the image that holds your command.")
+            )
+    ours = [
+        name
+        for name, needed in (
+            ("predictor", is_ours(service) and service.model is not None),
+            (
+                "transformer",
+                service.transformer is not None and not user_container(service.config, "transformer"),
+            ),
+        )
+        if needed
+    ]
+    if ours and not about.image:
+        message = f"The {' and the '.join(ours)} needs an image of our server, and none is set."
+        fix = "kale-serve cluster set --image REGISTRY/NAME:TAG (docs/cluster.md says how to make it)."
+        field = "model" if ours[0] == "predictor" else "transformer"
+        found.append(Finding("NoImage", "error", field, message, fix))
+    return found
+
+
+def _explainer(service: InferenceService) -> list[Finding]:
+    if service.config.explainer is None:
+        return []
+    found = []
+    if not user_container(service.config, "explainer"):
+        message = "The explainer has no container; KServe has no explainers of its own for what Kale serves."
+        fix = 'explainer={"container": {"image": "…"}}'
+        found.append(Finding("NoImage", "error", "config.explainer", message, fix))
+    if service.protocol != "v1":
+        message = f"Explanations are asked by v1 only (:explain), and this service speaks {service.protocol}."
+        fix = "protocol_version='v1', or leave the explainer out."
+        found.append(Finding("ExplainOverV2", "error", "config.protocol_version", message, fix))
+    return found
+
+
+def _storage(service: InferenceService) -> list[Finding]:
+    """A storageUri that KServe takes and cannot fetch."""
+    asked: list[tuple[str, Any]] = []
+    storage = service.config.storage or {}
+    if "uri" in storage:
+        asked.append(("config.storage.uri", storage["uri"]))
+    canary = service.config.canary
+    for one in [canary] if isinstance(canary, Mapping) else canary or ():
+        own = one.get("predictor") if isinstance(one, Mapping) else None
+        if isinstance(own, Mapping):
+            asked += [("config.canary", own[key]) for key in ("storage_uri", "storageUri") if key in own]
+    found = []
+    for field, uri in asked:
+        match = _URI.fullmatch(uri) if isinstance(uri, str) else None
+        if match is not None and match[1] in _SCHEMES and not match[2].startswith("/"):
+            continue
+        if match is None:
+            message = f"{uri!r:.120} is no storageUri: KServe would accept it, and find no model."
+        elif match[1] in _SCHEMES:
+            message = f"{uri!r:.120} names no bucket, claim or host."
+        else:
+            message = f"KServe fetches nothing by {match[1]}://."
+        fix = f"Schemes: {', '.join(_SCHEMES)}."
+        if match is not None and match[1] == "file":
+            continue
+        found.append(Finding("InvalidStorageUri", "error", field, message, fix))
+    return found
+
+
+def _left_out(about: ClusterAbout) -> list[Finding]:
+    found = []
+    for one in about.pod_defaults:
+        names = [name for name in LEFT_OUT if (one.get("spec") or {}).get(name)]
+        if names:
+            name = (one.get("metadata") or {}).get("name")
+            message = f"Of the PodDefault {name} {', '.join(names)} is left out: a model server would not start with it."
+            found.append(Finding("PodDefaultInPart", "warning", "propagate_configurations", message))
+    return found
