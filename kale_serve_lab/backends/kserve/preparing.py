@@ -14,11 +14,11 @@ from kale_serve_lab.errors import ClusterUnavailable, KaleServeError, NameTaken
 from kale_serve_lab.serving.findings import Finding
 from kale_serve_lab.serving.kserve import plan
 from kale_serve_lab.serving.kserve.build import ClusterAbout, build
-from kale_serve_lab.serving.kserve.features import Features, mode_of
+from kale_serve_lab.serving.kserve.features import Features, mode_of, mode_of
 from kale_serve_lab.serving.kserve.preflight import preflight
 from kale_serve_lab.serving.kserve.publishing import Placed
 from kale_serve_lab.serving.runtimes import Runtime
-from kale_serve_lab.serving.types import InferenceService
+from kale_serve_lab.serving.types import ArtifactRef, InferenceService
 
 
 class Preparing:
@@ -43,8 +43,8 @@ class Preparing:
 
     def _check(self, service: InferenceService, objects: Sequence[Mapping[str, Any]]) -> list[Finding]:
         around = self._around
-        others = [one for one in objects if (one.get("metadata") or {}).get("name") != service.key.name]
-        found = preflight(service, runtime_of(around, service), about_of(around, service), others)
+        about, runtime = about_of(around, service), runtime_of(around, service)
+        found = preflight(service, runtime, about, objects, _files(service.model))
         found += self._rights.findings(service.key.namespace)
         live = applying.get(around.cluster, service.key)
         if live is not None and not plan.is_managed(live):
@@ -84,6 +84,14 @@ def about_of(around: Around, service: InferenceService) -> ClusterAbout:
         modes=around.installed.modes,
         default_mode=mode_of(around.installed.default_mode),
     )
+
+
+def _files(artifact: ArtifactRef | None) -> list[str] | None:
+    """What the artifact consists of; None where it is not on this machine."""
+    folder = None if artifact is None else artifact.path
+    if folder is None or not folder.is_dir():
+        return None
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
 def expected(around: Around, service: InferenceService) -> dict[str, Placed]:
