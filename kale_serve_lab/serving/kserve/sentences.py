@@ -129,7 +129,7 @@ def _clause(what: str, count: int) -> str:
         return f"{nodes} {have} no room for another pod"
     if "unschedulable" in what:
         return f"{nodes} {'is' if count == 1 else 'are'} closed to new pods"
-    return f"{nodes}: {shortened(re.sub(r'^node\(s\) ', '', what), 80)}"
+    return f"{nodes}: {shortened(what.removeprefix('node(s) '), 80)}"
 
 
 def _step(message: str) -> str:
