@@ -213,6 +213,7 @@ def _store_checks(settings: Settings, cluster: Cluster) -> Iterator[Check]:
         return
     yield from (Check("store", "ok", one) for one in checked.well)
     yield from (Check("store", "warning", one) for one in checked.findings)
+    yield from (Check("store", "error", one) for one in checked.missing)
 
 
 def _print_check(check: Check) -> None:

@@ -26,10 +26,11 @@ _NO_STORE = (
 
 @dataclass(frozen=True)
 class Checked:
-    """What `cluster check` says of the store: what was found well, and what the cluster lacks for reading it."""
+    """What `cluster check` says of the store: what was found well, what the cluster lacks for reading it, and what is not there at all."""
 
     well: tuple[str, ...]
     findings: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
 
 def publisher_of(
@@ -76,11 +77,12 @@ def check(store: StoreSettings | None, cluster: Cluster | None) -> Checked:
     if cluster is None:
         return Checked(tuple(well), ())
     findings: list[str] = []
+    missing: list[str] = []
 
     def look(resource: str, name: str, judge: Callable[[Mapping[str, Any]], list[str]]) -> None:
         answer = cluster.request("GET", f"/api/v1/namespaces/{cluster.namespace}/{resource}/{name}")
         if answer.status == 404:
-            findings.append(f"There is no {resource[:-1]} {name} in {cluster.namespace}.")
+            missing.append(f"There is no {resource[:-1]} {name} in {cluster.namespace}.")
         elif not answer.ok:
             findings.append(
                 f"The {resource[:-1]} {name} cannot be looked at (HTTP {answer.status}): it is taken on trust."
@@ -96,7 +98,7 @@ def check(store: StoreSettings | None, cluster: Cluster | None) -> Checked:
             look("serviceaccounts", store.service_account, lambda found: account_findings(found, settings))
     else:
         look("persistentvolumeclaims", store.claim or "", lambda _: [])
-    return Checked(tuple(well), tuple(findings))
+    return Checked(tuple(well), tuple(findings), tuple(missing))
 
 
 def services_of(cluster: Cluster, *, only_namespace: bool = False) -> list[dict[str, Any]]:
