@@ -12,7 +12,6 @@ import threading
 import time
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from kale_serve_lab import errors
 from kale_serve_lab.endpoint import token_request
@@ -29,6 +28,7 @@ from kale_serve_lab.endpoint.services import (
 )
 from kale_serve_lab.endpoint.transport import CannotConnect, Transport
 from kale_serve_lab.inference import strict_json
+from kale_serve_lab.serving.kserve.addresses import addresses
 from kale_serve_lab.serving.names import check_namespace, check_service_name
 
 ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -133,9 +133,8 @@ class KubernetesSource:
         if status != 200:
             raise refused(status, found, self._name, self.namespace)
         told = _dict(found.get("status"))
-        self.base = (
-            f"{self._server.path}/api/v1/namespaces/{self.namespace}/services/{_entry(found, told)}/proxy"
-        )
+        (way,) = [one.url for one in addresses(found) if one.kind == "api-server"]
+        self.base = self._server.path + way
         protocol = self._protocol or protocol_of(found)
         service = Service(self._name, protocol, None, state=_state(told), address=self.base)
         return self._looked_at(service) if protocol == "v2" else service
@@ -260,19 +259,6 @@ def refused(status: int, found: Any, name: str, namespace: str) -> errors.KaleSe
             'apiGroups [""], resources ["services/proxy"], verbs ["get", "create"].',
         )
     return errors.ClusterRefused(f"The {subject} cannot be read: {status} {said}", subject=subject)
-
-
-def _entry(found: dict[str, Any], told: dict[str, Any]) -> str:
-    """The Kubernetes Service where its requests go in, and the port."""
-    url = str(_dict(told.get("address")).get("url") or "")
-    host = urlsplit(url).hostname or ""
-    name = str(_dict(found.get("metadata")).get("name"))
-    component = "transformer" if _dict(found.get("spec")).get("transformer") else "predictor"
-    # Knative's own Service of a component leads to a gateway outside; only a name of this form is a Service with pods.
-    service = host.partition(".")[0] if host.endswith(".svc.cluster.local") else ""
-    if service not in (f"{name}-{component}", f"{name}-predictor-default", f"{name}-transformer-default"):
-        service = f"{name}-{component}"
-    return f"{service}:80"
 
 
 def _state(told: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import http.client
 import json
@@ -262,3 +263,35 @@ def test_the_entry_takes_what_kserve_passes():
     assert done.returncode == 0
     for name in ("model_name", "predictor_host", "predictor_protocol", "http_port", "grpc_port"):
         assert f"--{name}" in done.stdout
+
+
+def test_the_image_has_all_that_the_server_imports():
+    """Its requirements, and what the model brings: nothing of JupyterLab, of the daemon or of the cluster's client."""
+    required = {
+        re.split(r"[=<>~!]", line)[0]
+        for line in (ROOT / "docker" / "requirements.txt").read_text().splitlines()
+        if line and not line.startswith("#")
+    }
+    code = """
+import sys
+before = set(sys.modules)
+import kale_serve_lab.model_server.container, kale_serve_lab.model_server.run, kale_serve_lab.model_server.transformer
+import kale_serve_lab.model_server.predict, kale_serve_lab.model_server.grpc_server, grpc.aio
+print(sorted({
+    name.partition(".")[0] for name, module in sys.modules.items()
+    if name not in before and "site-packages" in (getattr(module, "__file__", None) or "")
+}))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd="/",
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    imported = set(ast.literal_eval(done.stdout)) - {"kale_serve_lab"}
+    # grpcio's package is called grpc, and needs typing_extensions, which pip installs with it.
+    assert imported - {"grpc", "typing_extensions"} <= required
+    assert {"grpcio", "tornado", "numpy"} <= required

@@ -15,7 +15,7 @@ from serving_containers import Container, X, fitted
 from kale_serve_lab import Endpoint, errors
 
 MODEL = fitted()
-PROXY = "/api/v1/namespaces/default/services/iris-predictor:80/proxy"
+PROXY = "/api/v1/namespaces/default/services/http:iris-predictor:80/proxy"
 
 
 @pytest.fixture
