@@ -43,7 +43,7 @@ class Site(Protocol):
         """Change one byte."""
 
 
-class Boom(Exception):
+class Boom(Exception):  # noqa: N818
     pass
 
 

@@ -153,7 +153,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         finally:
             upstream.close()
 
-    do_PUT = do_POST = do_DELETE = do_HEAD = do_GET
+    do_PUT = do_POST = do_DELETE = do_HEAD = do_GET  # noqa: N815 (the names that the base class looks for)
 
     def _answer(self, status, headers, body, size=None):
         self.send_response_only(status)
