@@ -14,7 +14,7 @@ from kale_serve_lab.errors import ClusterUnavailable, KaleServeError, NameTaken
 from kale_serve_lab.serving.findings import Finding
 from kale_serve_lab.serving.kserve import plan
 from kale_serve_lab.serving.kserve.build import ClusterAbout, build
-from kale_serve_lab.serving.kserve.features import Features, mode_of, mode_of
+from kale_serve_lab.serving.kserve.features import Features, mode_of
 from kale_serve_lab.serving.kserve.preflight import preflight
 from kale_serve_lab.serving.kserve.publishing import Placed
 from kale_serve_lab.serving.runtimes import Runtime
