@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from . import core_rules, statuses
-from .parts import default_core
+from .core_defaults import default_core
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _RULE = (

@@ -9,14 +9,17 @@ import re
 import threading
 import urllib.parse
 
-from . import certs, crds, parts, statuses
+from . import certs, crds, reviews, statuses
 from .access import Access
 from .admission import Admission
 from .api import Api
 from .kinds import ALL, Target, named, target
 from .player import Controller
+from .pod_logs import Logs, read_log
 from .script import Asked, Requests, Script
+from .service_proxy import Backs
 from .serving_http import Reset, Server
+from .storage import Storage
 from .store import Store
 from .watching import Watches
 from .webhooks import Webhooks
@@ -40,9 +43,9 @@ class FakeCluster:
         self.requests = Requests()
         self.api = Api(self.store, Admission(self.crds, self.webhooks), self.crds.schema, self._after)
         self.watches = Watches(self.store, self.api, self.script)
-        self.logs = parts.Logs(self.store)
-        self.backs = parts.Backs()
-        self.storage = parts.Storage(self.store, self.api)
+        self.logs = Logs(self.store)
+        self.backs = Backs()
+        self.storage = Storage(self.store, self.api)
         self.tls = tls
         self.controller = Controller(self.store, self.api)
         self.play = self.controller.play
@@ -277,16 +280,16 @@ class FakeCluster:
         resource = where.resource
         if resource.plural == "selfsubjectaccessreviews":
             self.access.check(user, verb, where) if user == "system:anonymous" else None
-            send(handler, 201, parts.review(self.access, user, json.loads(body)))
+            send(handler, 201, reviews.review(self.access, user, json.loads(body)))
             return
         self.access.check(user, verb, where)
         if where.subresource == "proxy" and resource.plural == "services":
             raw = split.path.split("/proxy", 1)[1].lstrip("/")
             self.backs.proxy(self.store, handler, where, raw, split.query, body)
         elif where.subresource == "log" and resource.plural == "pods":
-            parts.read_log(self.store, self.logs, lambda: self._stopping, handler, where, query)
+            read_log(self.store, self.logs, lambda: self._stopping, handler, where, query)
         elif where.subresource == "token" and resource.plural == "serviceaccounts":
-            send(handler, 201, parts.token_request(self.store, self.access, where, json.loads(body)))
+            send(handler, 201, reviews.token_request(self.store, self.access, where, json.loads(body)))
         elif where.subresource not in (None, "status") or (where.subresource and not resource.has_status):
             raise statuses.no_such_page()
         elif verb == "watch":

@@ -72,15 +72,17 @@ def _walk(document, pointer):
 
 def json_patch(document, operations):
     document = copy.deepcopy(document)
-    for operation in operations:
-        op, pointer = operation["op"], operation["path"]
+    for given in operations:
+        operation, op, pointer = given, given["op"], given["path"]
         if op in ("move", "copy"):
-            parent, last = _walk(document, operation["from"])
-            value = parent[int(last)] if isinstance(parent, list) else parent.get(last)
+            parent, last = _walk(document, given["from"])
+            try:
+                value = parent[int(last) if isinstance(parent, list) else last]
+            except (KeyError, IndexError):
+                raise _refuse(f"{given['from']}: no such path") from None
             if op == "move":
                 parent.pop(int(last) if isinstance(parent, list) else last)
-            operation = {"op": "add", "path": pointer, "value": copy.deepcopy(value)}
-            op = "add"
+            operation, op = {"path": pointer, "value": copy.deepcopy(value)}, "add"
         parent, last = _walk(document, pointer)
         if isinstance(parent, list):
             index = len(parent) if last == "-" else int(last)
