@@ -10,7 +10,15 @@ from typing import Any
 from kale_serve_lab.backends.local.rows import Rows
 from kale_serve_lab.daemon.submissions import lookup
 from kale_serve_lab.daemon.threads import Threads
-from kale_serve_lab.errors import ArtifactNotFound, InvalidRequest, PreflightFailed, UnsupportedModel
+from kale_serve_lab.errors import (
+    ArtifactNotFound,
+    ClusterUnavailable,
+    InvalidRequest,
+    KaleServeError,
+    NameTaken,
+    PreflightFailed,
+    UnsupportedModel,
+)
 from kale_serve_lab.metadata.protocol import MetadataStore
 from kale_serve_lab.metadata.types import Artifact
 from kale_serve_lab.serving.config import ServeConfig
@@ -18,6 +26,8 @@ from kale_serve_lab.serving.findings import Finding
 from kale_serve_lab.serving.runtimes import CUSTOM, select
 from kale_serve_lab.serving.types import ArtifactRef, InferenceService, Protocol, ServiceKey, protocol_of
 from kale_serve_lab.stores.protocol import ArtifactStore
+
+_OWN: dict[str, type[KaleServeError]] = {cls.__name__: cls for cls in (NameTaken, ClusterUnavailable)}
 
 
 class Artifacts:
@@ -133,8 +143,11 @@ def choose(
 
 
 def refuse(key: ServiceKey, findings: list[Finding]) -> None:
-    """Raise `PreflightFailed` where a finding is an error."""
+    """Raise `PreflightFailed` where a finding is an error; `NameTaken` and `ClusterUnavailable` by their own names."""
     if errors := [one for one in findings if one.severity == "error"]:
+        own = _OWN.get(errors[0].code)
+        if own is not None:
+            raise own(errors[0].message, subject=key.name, hint=errors[0].fix)
         raise PreflightFailed(
             f"{key.name} would not start: {errors[0].message}",
             subject=key.name,

@@ -51,7 +51,7 @@ class Predictor:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_GET = do_POST
+            do_GET = do_POST  # noqa: N815
 
             def log_message(self, *_) -> None:
                 pass
@@ -97,7 +97,7 @@ class ClusterDriver(Driver):
         """The backend has found its cluster; no service's state says so."""
 
         async def wait() -> None:
-            while not self.backend.about()["available"]:
+            while not self.backend.about()["available"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
         await asyncio.wait_for(wait(), seconds)

@@ -23,11 +23,11 @@ log = logging.getLogger("kale_serve_lab.backends.kserve")
 
 @dataclass
 class Record:
-    """`server` is the API server it is for; `service` what is asked, `served` what last answered a sample,
-    by pods of these `templates`.
+    """One service, for the connection `server`.
 
-    `applied` is the object that was last sent. `failed` is an error's inner JSON: what we ourselves could not do for this
-    revision. `overwrite`: take back what others have changed. `seconds` are those of the stages.
+    `service` is what is asked, `served` what last answered a sample, by pods of these `templates`. `applied` is the object
+    that was last sent. `failed` is an error's inner JSON: what we ourselves could not do for this revision. `overwrite`:
+    take back what others have changed. `probe` is the last real prediction.
     """
 
     server: str
