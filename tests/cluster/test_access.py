@@ -119,6 +119,8 @@ def test_the_version_is_read_off_the_fields_that_are_served(
             assert (found.has("canary"), found.has("predictor.storageUris")) == (canary, uris)
             assert found.has("predictor.minReplicas")
             assert not found.has("predictor.nothing")
+            made = features_read.features(found)
+            assert (made.version, made.canary_list, made.storage_uris) == (version, canary, uris)
             assert features_read.title(cluster, found) == f"default @ fake / KServe {kserve_version}"
         finally:
             cluster.close()
@@ -143,7 +145,7 @@ def test_its_configuration_says_more_where_we_may_read_it(fake, cluster):
     )
     found = features_read.read(cluster, Settings())
     assert (found.version, found.default_mode, found.domain) == ((0, 18), "Knative", "models.example.org")
-    assert found.has("canary"), "the fields that are served count, not the version"
+    assert features_read.features(found).canary_list, "the fields that are served count, not the version"
     fake.deny("get", "configmaps")
     found = features_read.read(cluster, Settings())
     assert (found.version, found.default_mode, found.domain) == ((0, 20), None, None)

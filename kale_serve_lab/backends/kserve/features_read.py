@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kale_serve_lab.backends.kserve.cluster import Answer, Cluster
@@ -13,6 +13,7 @@ from kale_serve_lab.backends.kserve.cluster_errors import errors_of
 from kale_serve_lab.backends.kserve.resources import CONFIG_MAPS, INFERENCE_SERVICES
 from kale_serve_lab.backends.kserve.settings import Settings
 from kale_serve_lab.errors import NotFound
+from kale_serve_lab.serving.kserve.features import Features
 
 _SCHEMA = f"/openapi/v3/apis/{INFERENCE_SERVICES.group}/{INFERENCE_SERVICES.version}"
 _KNATIVE = "/apis/serving.knative.dev"
@@ -77,6 +78,15 @@ def read(cluster: Cluster, settings: Settings) -> Installed:
         ("Standard",) if knative.status == 404 else ("Standard", "Knative"),
         _MODES.get(str(deploy.get("defaultDeploymentMode"))),
         domain if isinstance(domain, str) else None,
+    )
+
+
+def features(installed: Installed) -> Features:
+    """Those of the version, but for the fields that the cluster itself says it takes or does not."""
+    return replace(
+        Features.of(installed.version),
+        canary_list=installed.has("canary"),
+        storage_uris=installed.has("predictor.storageUris"),
     )
 
 
