@@ -348,6 +348,10 @@ def _of_makers(seen: Seen, newest: list[pods.Pod]) -> Cause | None:
             if kind == "InferenceService" and (_will_pass(text) or not _is_fresh(seen, found)):
                 continue
             sentence, step = sentences.not_made(text, _namespace(found))
+            if "failed creating host name" in text:
+                sentence, step = sentences.too_long(pods.name_of(found), _namespace(found), text)
+            elif kind == "InferenceService" and sentence.startswith("Its pods"):
+                sentence = f"KServe cannot make it: {sentences.shortened(text)}"
             return Cause(sentence, step, terminal=False, stage="create")
     return None
 

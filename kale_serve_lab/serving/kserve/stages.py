@@ -95,7 +95,9 @@ def _seconds(seen: Seen) -> dict[str, float]:
     ready = [_since(pod, "Ready") for pod in newest]
     took: dict[str, float] = {}
     created = milliseconds(((seen.object or {}).get("metadata") or {}).get("creationTimestamp"))
-    first = seen.object is not None and plan.generation_of(seen.object) <= 1
+    annotations = ((seen.object or {}).get("metadata") or {}).get("annotations") or {}
+    # One that was paused has its first pods behind it.
+    first = seen.object is not None and plan.generation_of(seen.object) <= 1 and plan.STOP not in annotations
     if first and created and made and all(made):
         took["create"] = _between([created], made)
     if made and all(made) and placed and all(placed):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from kale_serve_lab.serving.kserve import causes, components, pods, stages
+from kale_serve_lab.serving.kserve import causes, pod_rows, pods, stages
 from kale_serve_lab.serving.kserve.causes import Cause
 from kale_serve_lab.serving.kserve.facts import facts
 from kale_serve_lab.serving.kserve.plan import STOP, revision_of
@@ -39,7 +39,7 @@ def status(desired: InferenceService | None, seen: Seen) -> Status:
         conditions=_conditions(seen),
         stages=stages.stages(seen, revision, None if _paused(seen) else why, failed),
         error=_error(seen, name, why) if failed is not None else None,
-        components=components.rows(
+        components=pod_rows.rows(
             seen.pods, revision, {} if why is None or why.pod is None else {why.pod: why}
         ),
         stale_since=seen.stale_since,
@@ -118,15 +118,12 @@ def _ready(name: str, seen: Seen, why: Cause | None) -> _Words:
 
 def _beside(name: str, revision: int, seen: Seen, why: Cause | None) -> _Words:
     """Something serves while something else does not yet."""
-    if stages.probed(seen) and stages.applied(seen, revision) and seen.failed is None:
+    if _partly(seen, revision):
         newest = pods.newest(seen.pods)
         up = sum(pods.holds(pod, "Ready") for pod in newest)
+        many = f", with {up} of {len(newest)} pods" if up < len(newest) else ""
         more = f" {why.sentence}" if why is not None else ""
-        return (
-            "Ready",
-            f"{name} answers predictions, with {up} of {len(newest)} pods.{more}",
-            why.step if why is not None else None,
-        )
+        return "Ready", f"{name} answers predictions{many}.{more}", why.step if why is not None else None
     earlier = _earlier(seen, revision)
     first = f"Revision {earlier}" if earlier else "The earlier revision"
     if why is not None and why.terminal:
@@ -190,6 +187,17 @@ def _serves(seen: Seen) -> bool:
     )
 
 
+def _partly(seen: Seen, revision: int) -> bool:
+    """Whether this revision has answered, and some of its pods are up though not all."""
+    newest = pods.newest(seen.pods)
+    return (
+        seen.failed is None
+        and stages.probed(seen)
+        and stages.applied(seen, revision)
+        and (not newest or any(pods.holds(pod, "Ready") for pod in newest))
+    )
+
+
 def _ready_revision(seen: Seen, revision: int, state: ServiceState) -> int | None:
     if state == "Deleting" or _paused(seen):
         return None
@@ -197,9 +205,7 @@ def _ready_revision(seen: Seen, revision: int, state: ServiceState) -> int | Non
         return revision
     if not _serves(seen):
         return None
-    if stages.probed(seen) and stages.applied(seen, revision) and seen.failed is None:
-        return revision
-    return _earlier(seen, revision)
+    return revision if _partly(seen, revision) else _earlier(seen, revision)
 
 
 def _earlier(seen: Seen, revision: int) -> int | None:
