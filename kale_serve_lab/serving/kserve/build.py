@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kale_serve_lab.serving.kserve.canary import canaries, knative_percent
-from kale_serve_lab.serving.kserve.components import (
+from kale_serve_lab.serving.kserve.containers import (
     CONTAINER,
     MODEL_FIELDS,
     component_of,

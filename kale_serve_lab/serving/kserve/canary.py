@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kale_serve_lab.serving.kserve.components import CONTAINER_FIELDS, MODEL_FIELDS, env_list, merged_env
+from kale_serve_lab.serving.kserve.containers import CONTAINER_FIELDS, MODEL_FIELDS, env_list, merged_env
 from kale_serve_lab.serving.kserve.keys import camelled, plain
 
 Given = Mapping[str, Any] | Sequence[Mapping[str, Any]]

@@ -9,7 +9,7 @@ from typing import Any
 
 from kale_serve_lab.serving.findings import Finding
 from kale_serve_lab.serving.kserve.build import ClusterAbout
-from kale_serve_lab.serving.kserve.components import (
+from kale_serve_lab.serving.kserve.containers import (
     COMPONENT_FIELDS,
     CONTAINER_FIELDS,
     LATER_FIELDS,

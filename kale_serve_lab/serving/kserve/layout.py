@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from kale_serve_lab.errors import UnsupportedModel
-from kale_serve_lab.serving.kserve.components import user_container
+from kale_serve_lab.serving.kserve.containers import user_container
 from kale_serve_lab.serving.kserve.publishing import Entry, View
 from kale_serve_lab.serving.runtimes import BUILT_IN, CUSTOM
 from kale_serve_lab.serving.types import InferenceService

@@ -12,7 +12,7 @@ from typing import Any
 from kale_serve_lab.errors import KaleServeError
 from kale_serve_lab.serving.findings import Finding, error_finding, of_artifacts, two_transformers
 from kale_serve_lab.serving.kserve.build import ClusterAbout, is_ours, wanted_mode
-from kale_serve_lab.serving.kserve.components import user_container
+from kale_serve_lab.serving.kserve.containers import user_container
 from kale_serve_lab.serving.kserve.fields import of_fields
 from kale_serve_lab.serving.kserve.layout import why_not as unreadable
 from kale_serve_lab.serving.kserve.modes import of_canary, of_mode
