@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import sys
 import threading
 from pathlib import Path
@@ -440,7 +440,7 @@ class TestSnapshots(PublishingContract):
         ]
         left = {one["metadata"]["name"] for one in site.ours(CLAIMS)}
         assert left == {new.volume.claim, being_made.volume.claim}
-        later = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=2)
+        later = dt.datetime.now(dt.timezone.utc) + dt.timedelta(hours=2)
         assert len(sweep(objects, later)) == 2
         assert {one["metadata"]["name"] for one in site.ours(CLAIMS)} == {new.volume.claim}
 
