@@ -187,7 +187,7 @@ class Endpoint:
         )
         try:
             response = self._infer("v1", body, (), None, timeout, verb="explain")
-        except errors.EndpointNotFound as error:
+        except errors.NotFound as error:
             raise errors.EndpointNotFound(
                 f"{self.name} has no explainer: {error.message}",
                 subject=self.name,
