@@ -191,3 +191,20 @@ def test_a_claims_spec_stays(fake):
     with pytest.raises(Refused) as caught:
         fake.edit("persistentvolumeclaims", "fixed", {"spec": {"storageClassName": "other"}})
     assert caught.value.body["details"]["causes"][0]["field"] == "spec"
+
+
+def test_defaults_of_the_schema_are_filled_in(fake):
+    container = {
+        **CONTAINER,
+        "ports": [{"containerPort": 8080}],
+        "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"key": "k"}}}],
+    }
+    made = create(fake, {"predictor": {"containers": [container]}}, strict="Strict")[1]
+    written = made["spec"]["predictor"]["containers"][0]
+    assert written["ports"] == [{"containerPort": 8080, "protocol": "TCP"}]
+    assert written["env"][0]["valueFrom"]["secretKeyRef"] == {"key": "k", "name": ""}
+
+
+@pytest.mark.parametrize("quantity", ["1", 1, "500m", "1Gi", "1.5", "2e3"])
+def test_quantities_are_numbers_or_texts(fake, quantity):
+    assert create(fake, model(resources={"limits": {"memory": quantity}}), strict="Strict")[0] == 201
