@@ -18,7 +18,9 @@ def beside(
     seen: Seen,
 ) -> Status:
     """`found`, the status of `desired`, where `served` is what last answered a sample, by pods of these `templates`."""
-    if served is None or served.revision == desired.revision or found.state in {"Ready", "Deleting"}:
+    if served is None or served.revision == desired.revision or found.ready_revision is not None:
+        return found
+    if found.state == "Deleting":
         return found
     if not _still_serves(seen, templates):
         return found
