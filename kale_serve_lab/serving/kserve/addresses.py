@@ -44,7 +44,7 @@ def addresses(
 def entry_service(found: Mapping[str, Any]) -> str:
     """The name of the Kubernetes Service that callers meet first."""
     name = str((found.get("metadata") or {}).get("name") or "")
-    behind = bool((found.get("spec") or {}).get("transformer"))
+    behind = (found.get("spec") or {}).get("transformer") is not None
     return f"{name}-transformer" if behind else f"{name}-predictor"
 
 

@@ -40,8 +40,10 @@ def at(seen: Seen, revision: int) -> Name:
     if not applied(seen, revision) or found is None:
         return "store" if seen.publishing is not None or found is None else "create"
     newest = pods.newest(seen.pods)
-    up = pods.holds(found, "Ready") and all(pods.holds(pod, "Ready") for pod in newest)
-    if up and probed(seen):
+    pods_up = all(pods.holds(pod, "Ready") for pod in newest)
+    up = pods_up and pods.holds(found, "Ready")
+    # An answer and its pods outweigh KServe's own word, which comes later.
+    if probed(seen) and (up or (newest and pods_up)):
         return "ready"
     if up and plan.is_ready(found, newest):
         return "predict" if seen.tried else "ready"
