@@ -49,6 +49,9 @@ def canaries(given: Given, predictor: Mapping[str, Any]) -> list[dict[str, Any]]
 
 def _over(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     serving = base["model"] if "model" in base else base["containers"][0]
+    if "model" in base:
+        # The schema of a canary wants a name, and the webhook one that is empty.
+        serving["name"] = ""
     container = own.pop("container", None) or {}
     model = own.pop("model", None) or {}
     uri = own.pop("storageUri", None) or model.pop("storageUri", None)
