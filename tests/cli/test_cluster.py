@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import stat
 import subprocess
@@ -27,7 +26,9 @@ def data(tmp_path, monkeypatch):
     for name in (
         "KUBECONFIG",
         "KUBERNETES_SERVICE_HOST",
-        *(n for n in os.environ if n.startswith("KALE_SERVE_C")),
+        "KALE_SERVE_CONTEXT",
+        "KALE_SERVE_KUBECONFIG",
+        "KALE_SERVE_NAMESPACE",
     ):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "data"

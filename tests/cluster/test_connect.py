@@ -188,7 +188,7 @@ def test_in_a_pod_its_account_is_used_and_its_token_may_rotate(fake, in_pod, ope
     fake.access.expire(fake.token)
     (in_pod / "token").write_text(fake.access.token("kale"))
     assert cluster.request("GET", SERVICES).ok
-    assert cluster.access().headers["Authorization"].split()[-1] == (in_pod / "token").read_text()
+    assert cluster.access().headers["Authorization"] == "Bearer " + (in_pod / "token").read_text()
 
 
 @pytest.mark.parametrize("missing", ["ca.crt", "token"])
@@ -232,6 +232,29 @@ def test_the_users_own_exec_plugin_logs_in_and_again_once_it_has_expired(fake, k
     answer.write_text(credential(fake.access.token("kale")))
     assert cluster.request("GET", SERVICES).ok
     assert (tmp_path / "runs").read_text().count("run") == 2
+
+
+def test_who_waits_for_a_person_to_log_in_holds_nobody_else_up(fake, kubeconfig, tmp_path, opened):
+    answer, gate = tmp_path / "answer", tmp_path / "gate"
+    answer.write_text(credential(fake.token))
+    os.mkfifo(gate)
+    wait = f"[ -s {tmp_path}/runs2 ] && read x < '{gate}'; echo again >> {tmp_path}/runs2; cat '{answer}'"
+    cluster = opened(edited(kubeconfig, user=plugin(tmp_path, wait)))
+    lines = cluster.lines(SERVICES, {"watch": True, "resourceVersion": "0"}, 60.0)
+    fake.access.expire(fake.token)
+    answer.write_text(credential(fake.access.token("kale")))
+    statuses = []
+    thread = threading.Thread(target=lambda: statuses.append(cluster.request("GET", SERVICES).status))
+    thread.start()
+    fake.wait_for(lambda: fake.requests.count("list") == 1)
+    # It waits at the gate now; another is told in its own time, and closing does not wait.
+    assert cluster.request("GET", SERVICES, timeout=0.5).status == 401
+    assert cluster.access().url == fake.url
+    lines.close()
+    with gate.open("w") as opener:
+        opener.write("go\n")
+    thread.join(60)
+    assert statuses == [200]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from kale_serve_lab.backends.kserve.cluster import Cluster
 from kale_serve_lab.backends.kserve.cluster_errors import errors_of, right_hint
 from kale_serve_lab.backends.kserve.resources import ACCESS_REVIEWS, Resource
 from kale_serve_lab.backends.kserve.settings import StoreSettings
-from kale_serve_lab.serving.preflight import Finding
+from kale_serve_lab.serving.findings import Finding
 
 _AT_ONCE = 4
 

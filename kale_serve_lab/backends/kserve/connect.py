@@ -15,7 +15,7 @@ import ssl
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -252,7 +252,7 @@ def _login(configuration: Any, settings: Settings, *, explicit_proxy: bool) -> L
     lock = threading.Lock()
 
     def authorization() -> str | None:
-        with lock, _complaints():
+        with lock, _complaints() if configuration.refresh_api_key_hook else nullcontext():
             found = configuration.auth_settings().get("BearerToken", {}).get("value")
         if not found:
             return None
@@ -261,7 +261,9 @@ def _login(configuration: Any, settings: Settings, *, explicit_proxy: bool) -> L
             raise InvalidConfig(
                 "The token of the kubeconfig has characters that no header may have.", subject="token"
             )
-        return value
+        scheme, _, token = value.partition(" ")
+        # The package writes it in two ways.
+        return f"Bearer {token.strip()}" if scheme.lower() == "bearer" else value
 
     url = str(configuration.host).rstrip("/")
     parts = urlsplit(url)

@@ -57,6 +57,8 @@ class Connection:
         self._pool = _pool(self._login)
         self._loaded_at = float("-inf")
         self._lock = threading.Lock()
+        # Logging in may wait for a person; nobody else has to wait for that who needs no new login.
+        self._reloading = threading.Lock()
         self._open: set[OpenLines] = set()
         self._closed = False
 
@@ -131,9 +133,8 @@ class Connection:
 
     def access(self) -> Access:
         """Address and credentials for a connection of one's own; see `Cluster`."""
-        with self._lock:
-            login = self._login
-            authorization = login.authorization()
+        login = self._login
+        authorization = login.authorization()
         return Access(login.url, login.tls, {"Authorization": authorization} if authorization else {})
 
     def close(self) -> None:
@@ -182,7 +183,7 @@ class Connection:
                         "The connection is closed.", subject=self.server, details={"reason": "closed"}
                     )
                 login, pool = self._login, self._pool
-                authorization = login.authorization()
+            authorization = login.authorization()
             sent = {"Accept": "application/json", "User-Agent": f"kale-serve-lab/{__version__}", **headers}
             if authorization:
                 sent["Authorization"] = authorization
@@ -200,37 +201,44 @@ class Connection:
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 # Not chained: what urllib3 raises may hold the request's headers.
                 raise unreachable(error, self.server, proxy=login.proxy) from None
-            if response.status != 401 or last or not self._reload(login):
+            if response.status != 401 or last or not self._reload(login, seconds):
                 return response
             response.drain_conn()
             response.release_conn()
         raise AssertionError
 
-    def _reload(self, refused: Login) -> bool:
+    def _reload(self, refused: Login, seconds: float) -> bool:
         """Load the credentials anew; whether there are others now than those that were refused."""
-        with self._lock:
+        if not self._reloading.acquire(timeout=seconds):
+            return False
+        try:
             if self._login is not refused:
                 return True
             now = time.monotonic()
             if now - self._loaded_at < _RELOAD_SECONDS:
                 return False
             self._loaded_at = now
-            old = self._pool
-            # A kubeconfig that now names another server is another connection, which is not ours to choose.
             fresh = self._load()
+            # A kubeconfig that now names another server is another connection, which is not ours to choose.
             if fresh.url != refused.url:
                 raise InvalidConfig(
                     "The kubeconfig names another server than when we connected.",
                     subject=self.server,
                     hint="Run `kale-serve cluster set …` again, so that it is meant.",
                 )
-            self._login, self._pool = fresh, _pool(fresh)
-        old.clear()
-        return True
+            with self._lock:
+                old = self._pool
+                self._login, self._pool = fresh, _pool(fresh)
+            old.clear()
+            return True
+        finally:
+            self._reloading.release()
 
     def _answer(self, response: BaseHTTPResponse, deadline: float, *, raw: bool) -> Answer:
         import urllib3
 
+        # What has begun to come is read, even where a login has taken all the time.
+        deadline = max(deadline, time.monotonic() + 1.0)
         parts: list[bytes] = []
         size = 0
         try:
