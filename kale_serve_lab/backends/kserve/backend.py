@@ -34,7 +34,7 @@ from kale_serve_lab.serving.kserve import plan
 from kale_serve_lab.serving.kserve.addresses import addresses
 from kale_serve_lab.serving.kserve.build import to_yaml
 from kale_serve_lab.serving.kserve.drift import drift
-from kale_serve_lab.serving.kserve.older import beside
+from kale_serve_lab.serving.kserve.older import before_it_comes, beside
 from kale_serve_lab.serving.kserve.reading import service_of
 from kale_serve_lab.serving.kserve.seen import Seen
 from kale_serve_lab.serving.kserve.status import status
@@ -155,7 +155,8 @@ class KServeBackend:
         found = status(service, seen)
         if there is None:
             return found
-        return beside(found, service, there.record.served, there.record.templates, seen)
+        found = beside(found, service, there.record.served, there.record.templates, seen)
+        return before_it_comes(found, service) if there.settling else found
 
     def reach(self, service: InferenceService) -> Reach:
         """See `Backend`."""
@@ -408,6 +409,7 @@ def _foreign(view: View, lacks: tuple[str, ...], stale_since: int | None) -> See
         lacks=lacks,
         stale_since=stale_since,
         deleting=bool(((view.object or {}).get("metadata") or {}).get("deletionTimestamp")),
+        tried=False,
         now=time.time_ns() // 1_000_000,
     )
 

@@ -26,7 +26,7 @@ class Record:
     """One service, for the connection `server`.
 
     `service` is what is asked, `served` what last answered a sample, by pods of these `templates`. `applied` is the object
-    that was last sent. `failed` is an error's inner JSON: what we ourselves could not do for this revision. `overwrite`:
+    that was last sent, at `applied_at` (ms), when the pods were of the templates `replaced`. `failed` is an error's inner JSON: what we ourselves could not do for this revision. `overwrite`:
     take back what others have changed. `probe` is the last real prediction.
     """
 
@@ -35,6 +35,8 @@ class Record:
     progress: Progress
     served: InferenceService | None = None
     templates: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
+    applied_at: int = 0
     placed: dict[str, Placed] = field(default_factory=dict)
     applied: dict[str, Any] | None = None
     failed: dict[str, Any] | None = None
@@ -49,6 +51,8 @@ class Record:
             "progress": asdict(self.progress),
             "served": None if self.served is None else self.served.to_json(),
             "templates": list(self.templates),
+            "replaced": list(self.replaced),
+            "applied_at": self.applied_at,
             "placed": {name: asdict(one) for name, one in self.placed.items()},
             "applied": self.applied,
             "failed": self.failed,
@@ -66,6 +70,8 @@ class Record:
             progress=Progress(**value["progress"]),
             served=None if served is None else InferenceService.from_json(served),
             templates=[str(one) for one in value["templates"]],
+            replaced=[str(one) for one in value["replaced"]],
+            applied_at=int(value["applied_at"]),
             placed={name: _placed(one) for name, one in value["placed"].items()},
             applied=value["applied"],
             failed=value["failed"],

@@ -39,6 +39,8 @@ log = logging.getLogger("kale_serve_lab.backends.kserve")
 # What passes by itself; all else waits for whoever asks again.
 _PASSING = (ClusterUnavailable, Timeout, UpstreamFailed, EndpointNotReady, StoreFull)
 _GONE_SECONDS = 1.0
+# A controller makes the pods of a new template within a moment, where there is one to make.
+_SETTLING_SECONDS = 20.0
 
 
 class ClusterService:
@@ -161,6 +163,18 @@ class ClusterService:
             now=_now(),
         )
 
+    @property
+    def settling(self) -> bool:
+        """Whether the pods that are there are still those of an earlier revision."""
+        progress = self.record.progress
+        if progress.failed or progress.deleting:
+            return False
+        if progress.applied != progress.asked:
+            return bool(progress.applied)
+        newest = {plan.template_of(pod) for pod in plan.newest(self.view.pods)}
+        lately = _now() - self.record.applied_at < _SETTLING_SECONDS * 1000
+        return lately and bool(newest) and newest <= set(self.record.replaced)
+
     def _elsewhere(self, there: dict[str, Any] | None) -> dict[str, Any] | None:
         if there is not None and plan.ours(there, self.record.progress.uid):
             return None
@@ -239,6 +253,9 @@ class ClusterService:
         )
         metadata = live.get("metadata") or {}
         self.record.applied = wanted
+        self.record.applied_at = _now()
+        self.record.replaced = sorted({plan.template_of(pod) for pod in plan.newest(self.view.pods)})
+        asyncio.get_running_loop().call_later(_SETTLING_SECONDS, self._tell)
         self.record.overwrite = False
         self.view.put(live)
         around.ways.forget(self.key)

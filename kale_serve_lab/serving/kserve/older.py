@@ -32,6 +32,21 @@ def beside(
     return replace(found, state="Updating", ready_revision=number, sentence=said)
 
 
+def before_it_comes(found: Status, desired: InferenceService) -> Status:
+    """`found`, where what is there is still of an earlier revision: its failure is not that of `desired`."""
+    if found.error is None:
+        return found
+    name, serves = desired.key.name, found.ready_revision
+    loads = f"revision {desired.revision} of {name} is on its way"
+    return replace(
+        found,
+        state="Loading" if serves is None else "Updating",
+        sentence=f"{loads.capitalize()}." if serves is None else f"Revision {serves} serves while {loads}.",
+        next_step=None,
+        error=None,
+    )
+
+
 def _still_serves(seen: Seen, templates: Collection[str]) -> bool:
     """A Service leads to every pod that is ready; where we may not see pods, KServe's word has to do."""
     if seen.object is None:
