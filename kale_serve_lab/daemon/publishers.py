@@ -23,6 +23,8 @@ _NO_STORE = (
     "Name one by `kale-serve cluster set --store s3://bucket/prefix`; docs/cluster.md shows the other kinds."
 )
 
+_SNAPSHOT_PREFIX = "kale-serve"
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -63,7 +65,9 @@ def store_of(store: StoreSettings | None) -> S3Publisher | PvcPublisher:
         )
     if store.kind == "s3":
         return S3Publisher(_s3(store))
-    return PvcPublisher(pvc_settings(store.claim, store.mounted, store.prefix, store.service_account))
+    # A claim that is snapshotted is a notebook's own home: what we put there has a folder of its own.
+    prefix = store.prefix or (_SNAPSHOT_PREFIX if store.kind == "snapshot" else None)
+    return PvcPublisher(pvc_settings(store.claim, store.mounted, prefix, store.service_account))
 
 
 def check(store: StoreSettings | None, cluster: Cluster | None) -> Checked:

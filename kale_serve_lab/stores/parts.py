@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import stat
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from pathlib import Path
 from kale_serve_lab.errors import Cancelled, DigestMismatch, InvalidRequest
 from kale_serve_lab.serving.kserve.publishing import Cancelled as AskCancelled
 from kale_serve_lab.serving.kserve.publishing import Entry, Tell
-from kale_serve_lab.stores.published import check_path
+from kale_serve_lab.stores.published import Published, check_path
 from kale_serve_lab.stores.walk import open_file
 
 # S3 takes parts from 5 MiB, and at most 10,000 of them.
@@ -97,6 +98,26 @@ def sources(
     if not found:
         raise InvalidRequest("Nothing is to be published.", subject=str(folder))
     return tuple(found.values())
+
+
+def is_same(folder: Path, entries: Sequence[Entry], known: Published) -> bool:
+    """Whether a manifest speaks of these entries, by paths, sizes and own content. Files are not read: the digest names them."""
+    there = {file.path: file for file in known.files}
+    if {entry.path for entry in entries} != there.keys() or len(entries) != len(there):
+        return False
+    for entry in entries:
+        file = there[entry.path]
+        if isinstance(entry.source, bytes):
+            same = hashlib.sha256(entry.source).hexdigest() == file.sha256
+        else:
+            try:
+                found = folder.joinpath(check_path(entry.source)).lstat()
+            except OSError:
+                return False
+            same = stat.S_ISREG(found.st_mode) and found.st_size == file.size
+        if not same:
+            return False
+    return True
 
 
 class Stop:

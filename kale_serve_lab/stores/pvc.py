@@ -28,7 +28,7 @@ from kale_serve_lab.errors import (
 )
 from kale_serve_lab.serving.kserve.publishing import Cancelled, Entry, Placed, Tell, View
 from kale_serve_lab.stores.durable import sync_folder
-from kale_serve_lab.stores.parts import Progress, Source, Stop, opened, sources
+from kale_serve_lab.stores.parts import Progress, Source, Stop, is_same, opened, sources
 from kale_serve_lab.stores.published import (
     Published,
     PublishedFile,
@@ -106,6 +106,11 @@ class PvcPublisher:
         stop = Stop(cancelled, uri)
         stop.check()
         self._refuse_unmounted()
+        placed = Placed(uri, None, self._settings.service_account)
+        known = self._known(digest, view)
+        if known is not None and is_same(folder, entries, known) and self._is_untouched(known):
+            Progress(known.size, tell).finish()
+            return placed
         files = sources(folder, entries, stop, _MOST_PATH_BYTES)
         total = sum(file.size for file in files)
         progress = Progress(total, tell)
@@ -116,7 +121,7 @@ class PvcPublisher:
             if whole != self._known(digest, view):
                 _write(base / manifest_name(view), whole.to_bytes())
         progress.finish()
-        return Placed(uri, None, self._settings.service_account)
+        return placed
 
     def remove(self, digest: str, view: View) -> None:
         """The manifest first, so that nobody takes for whole what is going."""
@@ -185,6 +190,14 @@ class PvcPublisher:
             return read_manifest(path.read_bytes(), digest, view)
         except OSError:
             return None
+
+    def _is_untouched(self, known: Published) -> bool:
+        """Whether the folder holds these files with the marks that they had when they were published, and nothing else."""
+        top = self._settings.mounted.joinpath(*self._settings.prefix, known.digest, known.view)
+        there = {path.relative_to(top).as_posix() for path in top.rglob("*") if not path.is_dir()}
+        return there == {file.path for file in known.files} and all(
+            _mark(top / file.path) == file.mark for file in known.files
+        )
 
     def _settle(
         self, base: Path, view: View, digest: str, files: Sequence[Source], stop: Stop, progress: Progress

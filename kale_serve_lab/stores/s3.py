@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from kale_serve_lab.errors import Cancelled as WasCancelled
 from kale_serve_lab.errors import KaleServeError, UpstreamFailed
 from kale_serve_lab.serving.kserve.publishing import Cancelled, Entry, Placed, Tell, View
-from kale_serve_lab.stores.parts import Part, Progress, Source, Stop, sources
+from kale_serve_lab.stores.parts import Part, Progress, Source, Stop, is_same, sources
 from kale_serve_lab.stores.published import (
     Published,
     PublishedFile,
@@ -69,9 +69,13 @@ class S3Publisher:
         stop = Stop(cancelled, uri)
         stop.check()
         prefix = f"{self._base(digest)}{view}/"
+        placed = Placed(uri, self._settings.secret, self._settings.service_account)
+        known = self._known(digest, view)
+        if known is not None and is_same(folder, entries, known) and self._is_untouched(prefix, known, stop):
+            Progress(known.size, tell).finish()
+            return placed
         files = sources(folder, entries, stop, _MOST_KEY_BYTES - len(prefix))
         progress = Progress(sum(file.size for file in files), tell)
-        known = self._known(digest, view)
         marks = {file.path: file for file in known.files} if known else {}
         with ThreadPoolExecutor(self._workers, "publish") as pool:
             there = _all(
@@ -106,7 +110,7 @@ class S3Publisher:
             self._bucket.put(self._manifest_key(digest, view), whole.to_bytes())
             self._drop_strangers(prefix, {prefix + file.path for file in files})
         progress.finish()
-        return Placed(uri, self._settings.secret, self._settings.service_account)
+        return placed
 
     def remove(self, digest: str, view: View) -> None:
         """The manifest first, so that nobody takes for whole what is going."""
@@ -199,6 +203,17 @@ class S3Publisher:
     def _known(self, digest: str, view: View) -> Published | None:
         data = self._bucket.read(self._manifest_key(digest, view))
         return None if data is None else read_manifest(data, digest, view)
+
+    def _is_untouched(self, prefix: str, known: Published, stop: Stop) -> bool:
+        """Whether each file is there with the mark that it had when it was published."""
+
+        def same(file: PublishedFile) -> bool:
+            stop.check()
+            head = self._bucket.head(prefix + file.path)
+            return head is not None and (head.size, head.etag) == (file.size, file.mark)
+
+        with ThreadPoolExecutor(self._workers, "publish") as pool:
+            return all(_all(pool, [partial(same, file) for file in known.files]))
 
     def _found(self, prefix: str, file: Source, known: PublishedFile | None, stop: Stop) -> str | None:
         """The mark of a file that is there whole."""

@@ -145,6 +145,17 @@ class PublishingContract:
         assert site.state() == before
         assert teller.is_complete(model.size)
 
+    def test_again_with_another_layout_sends_what_differs(self, site, tmp_path):
+        model = modelled(tmp_path / "m", a=b"1", b=b"22")
+        self.publish(site, model)
+        model.entries[1] = Entry("c", model.entries[1].source)
+        model.entries.append(Entry("config", b"new"))
+        self.publish(site, model)
+        assert site.files(DIGEST, "plain") == {"a": b"1", "c": b"22", "config": b"new"}
+        model.entries[-1] = Entry("config", b"old")
+        self.publish(site, model)
+        assert site.files(DIGEST, "plain")["config"] == b"old"
+
     @pytest.mark.parametrize("at", [0, 1, 2, 4, 6])
     def test_goes_on_after_a_cut_at_any_point(self, site, tmp_path, at):
         model = modelled(tmp_path / "m", a=b"1", big=noise(2 * PART + 3), c=b"3", z=noise(PART + 1, 2))
