@@ -39,6 +39,8 @@ TRANSFORMER_DIGEST = "kale-serve-lab/transformer-digest"
 _STORAGE_URI = "STORAGE_URI"
 _PROTOCOL = "PROTOCOL"
 _ABOUT = "KALE_SERVE_ABOUT"
+# Linux takes 128 KiB for one variable.
+_LONGEST_TOLD = 100_000
 _COMMAND = ("python", "-m", "kale_serve_lab.model_server.container")
 
 
@@ -139,8 +141,8 @@ def _predictor(
         return _ours(service, "predictor", service.model, placed, about)
     found = component_of(service.config, "predictor")
     container = container_of(service.config, "predictor")
-    propagate(found, container, about.pod_defaults)
     _account(found, placed)
+    propagate(found, container, about.pod_defaults)
     given = own(service.config, "predictor")
     name = runtime.name if runtime is not None else service.runtime
     model: dict[str, Any] = {
@@ -195,7 +197,7 @@ def _ours(
     arguments = ["--model_name=" + service.key.name, "--model_dir=/mnt/models"]
     if component == "transformer":
         arguments.append(f"--predictor_protocol={service.protocol}")
-    told = json.dumps(_told(service, artifact), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    told = _told(service, artifact)
     container = {
         **({"image": about.image} if about.image else {}),
         "command": list(_COMMAND),
@@ -215,15 +217,30 @@ def _port(service: InferenceService) -> dict[str, Any]:
     return {"name": "http1", "containerPort": 8080, "protocol": "TCP"}
 
 
-def _told(service: InferenceService, artifact: ArtifactRef | None) -> dict[str, Any]:
+def _told(service: InferenceService, artifact: ArtifactRef | None) -> str:
+    """What kale.json does not say of the artifact; without its sample, which is the user's data."""
     told: dict[str, Any] = {"namespace": service.key.namespace, "revision": service.revision}
     if artifact is not None:
-        told |= {
-            "framework": artifact.framework,
-            "class_name": artifact.class_name,
-            "signature": None if artifact.signature is None else artifact.signature.to_json(),
-        }
-    return {key: value for key, value in told.items() if value is not None}
+        told |= {"framework": artifact.framework, "class_name": artifact.class_name}
+        if artifact.signature is not None:
+            told["signature"] = artifact.signature.to_json() | {"input_example": None}
+    text = _json(told)
+    if len(text.encode()) > _LONGEST_TOLD:
+        del told["signature"]
+        text = _json(told)
+    return text
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    text = json.dumps(_said(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    # Kubernetes would replace $(NAME), and take $$ for $.
+    return text.replace("$", "\\u0024")
+
+
+def _said(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _said(inner) for key, inner in value.items() if inner is not None}
+    return [_said(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _hand_over(service: InferenceService, container: dict[str, Any], placed: Placed | None) -> None:
@@ -239,8 +256,8 @@ def _hand_over(service: InferenceService, container: dict[str, Any], placed: Pla
 def _with(
     found: dict[str, Any], container: dict[str, Any], placed: Placed | None, about: ClusterAbout
 ) -> dict[str, Any]:
-    propagate(found, container, about.pod_defaults)
     _account(found, placed)
+    propagate(found, container, about.pod_defaults)
     others = found.pop("containers", [])
     return {"containers": [{"name": CONTAINER, **container}, *others], **found}
 

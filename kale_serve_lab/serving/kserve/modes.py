@@ -102,7 +102,7 @@ def of_canary(service: InferenceService, about: ClusterAbout) -> list[Finding]:
     for share in shares:
         found += _share(share, field)
     whole = [share for share in shares if isinstance(share, int)]
-    if sum(whole) > 100:
+    if len(whole) > 1 and sum(whole) > 100:
         message = f"The canaries' shares make {sum(whole)} percent."
         found.append(Finding("InvalidConfig", "error", field, message, "Together they are 100 at most."))
     names = [(one.get("predictor") or {}).get("name") or one.get("name") for one in listed]

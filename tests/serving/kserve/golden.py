@@ -25,7 +25,7 @@ SIGNATURE = Signature(
     inputs=(TensorSpec("x", "FP64", (-1, 2)),),
     outputs=(TensorSpec("predict", "INT64", (-1,)),),
     layout="tensor",
-    input_example=((1.0, 2.0),),
+    input_example=[[1.0, 2.0]],
 )
 
 # The rows of the guide's table: format, protocol, runtime (None: the one that KServe chooses).
@@ -72,7 +72,9 @@ CONFIGS = {
     "metadata": {"labels": {"team": "a"}, "annotations": {"example.com/why": "because: {{x}}"}},
     "placement": {
         "node_selector": {"pool": "gpu"},
-        "tolerations": [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule", "toleration_seconds": 5}],
+        "tolerations": [
+            {"key": "gpu", "operator": "Exists", "effect": "NoSchedule", "toleration_seconds": 5}
+        ],
         "affinity": {
             "node_affinity": {
                 "required_during_scheduling_ignored_during_execution": {

@@ -18,7 +18,8 @@ from kale_serve_lab.serving.kserve.preflight import preflight
 CASES = {path: (version, asked, about) for version, path, asked, about in golden.cases()}
 RESOURCE = BY_KIND[(API_VERSION, KIND)]
 needs_schemas = pytest.mark.skipif(
-    not SHARED.is_dir() and os.environ.get("CI") != "true", reason="KServe's CRDs are not beside the repository"
+    not SHARED.is_dir() and os.environ.get("CI") != "true",
+    reason="KServe's CRDs are not beside the repository",
 )
 
 

@@ -1,0 +1,213 @@
+"""Each mistake that KServe's schema and webhook accept, and more, is said with a code, its field and a fix."""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+from dataclasses import replace
+
+import golden
+import pytest
+from fake_cluster.crds import SHARED, Crds
+from fake_cluster.kinds import BY_KIND
+
+from kale_serve_lab.serving.kserve.build import API_VERSION, KIND
+from kale_serve_lab.serving.kserve.preflight import preflight
+from kale_serve_lab.serving.types import ServiceKey
+
+NEWEST = golden.about((0, 20), default_mode="Standard")
+KNATIVE = golden.about((0, 20), default_mode="Knative")
+IMAGE = {"image": "example.com/x:1"}
+
+
+def said(asked, about=NEWEST, there=(), listing=None):
+    return preflight(asked, golden.BY_NAME.get(asked.runtime), about, there, listing)
+
+
+def config(**given):
+    return golden.service(config=given)
+
+
+def named(name, namespace="team-a"):
+    return replace(golden.service(), key=ServiceKey(namespace, name))
+
+
+def other(mode):
+    annotations = {"serving.kserve.io/deploymentMode": mode}
+    return {"metadata": {"name": "iris", "namespace": "team-a", "annotations": annotations}}
+
+
+# What is asked, and (code, field) of the one error in it.
+ERRORS = {
+    "name-long": (named("a" * 60), ("InvalidName", "name")),
+    "name-of-the-host": (named("a" * 47), ("InvalidName", "name")),
+    "name-upper": (named("Iris"), ("InvalidName", "name")),
+    "nothing": (golden.service(model=False), ("InvalidConfig", "model")),
+    "unknown-runtime": (golden.service(runtime="kserve-nothing"), ("UnknownRuntime", "config.runtime")),
+    "no-format": (
+        replace(golden.service(), model=replace(golden.artifact(), framework=None)),
+        ("UnsupportedModel", "model"),
+    ),
+    "protocol": (
+        replace(golden.service("mlflow", "v2"), protocol="v1"),
+        ("UnsupportedModel", "config.protocol_version"),
+    ),
+    "grpc-v1": (
+        replace(golden.service("python", "v2"), protocol="grpc-v1"),
+        ("UnsupportedModel", "config.protocol_version"),
+    ),
+    "mode": (config(deployment_mode="Bogus"), ("UnknownMode", "config.deployment_mode")),
+    "canary-share": (config(canary={"traffic_percent": 150}), ("InvalidConfig", "config.canary")),
+    "canary-sum": (
+        config(canary=[{"percent": 60, "name": "a"}, {"percent": 60, "name": "b"}]),
+        ("InvalidConfig", "config.canary"),
+    ),
+    "canary-name": (
+        config(canary=[{"percent": 1, "name": "a"}, {"percent": 1, "name": "a"}]),
+        ("InvalidConfig", "config.canary"),
+    ),
+    "canary-in-standard": (
+        config(predictor={"canary_traffic_percent": 10}),
+        ("NoEffect", "config.predictor.canary_traffic_percent"),
+    ),
+    "requests-over-limits": (
+        config(requests={"memory": "2Gi"}, limits={"memory": "2G"}),
+        ("RequestsOverLimits", "config.requests"),
+    ),
+    "amount": (config(limits={"cpu": "many"}), ("InvalidConfig", "config.limits")),
+    "no-image": (
+        config(predictor={"container": {"command": ["serve"]}}),
+        ("NoImage", "config.predictor.container"),
+    ),
+    "explainer-without-image": (config(explainer={"min_replicas": 1}), ("NoImage", "config.explainer")),
+    "explain-over-v2": (
+        golden.service(protocol="v2", config={"explainer": {"container": IMAGE}}),
+        ("ExplainOverV2", "config.protocol_version"),
+    ),
+    "storage-uri": (config(storage={"uri": "/models/a"}), ("InvalidStorageUri", "config.storage.uri")),
+    "storage-scheme": (config(storage={"uri": "ftp://a/b"}), ("InvalidStorageUri", "config.storage.uri")),
+    "misspelt": (config(predictor={"storageURI": "s3://a"}), ("UnknownField", "config.predictor.storageURI")),
+    "two-implementations": (
+        config(predictor={"sklearn": {"storageUri": "s3://a/b"}}),
+        ("UnknownField", "config.predictor.sklearn"),
+    ),
+    "label": (config(labels={"a": "x" * 64}), ("InvalidLabel", "config.labels")),
+    "label-key": (config(labels={"a b": "x"}), ("InvalidLabel", "config.labels")),
+    "metric": (config(scale_metric="luck"), ("InvalidConfig", "config.scale_metric")),
+    "batcher": (config(batcher={"max_batch": 1}), ("UnknownField", "config.batcher")),
+    "logger": (config(logger={"mode": "some"}), ("InvalidConfig", "config.logger")),
+    "host-path": (
+        config(predictor={"volumes": [{"name": "h", "host_path": {"path": "/"}}]}),
+        ("HostAccess", "config.predictor"),
+    ),
+    "privileged": (
+        config(transformer={"container": {**IMAGE, "security_context": {"privileged": True}}}),
+        ("HostAccess", "config.transformer"),
+    ),
+    "host-network": (config(predictor={"host_network": True}), ("HostAccess", "config.predictor")),
+    "two-transformers": (
+        golden.service(config={"transformer": {"container": IMAGE}}, transformer=True),
+        ("InvalidConfig", "config.transformer.container"),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", sorted(ERRORS))
+def test_a_mistake_is_said_beside_its_field_with_a_fix(case):
+    asked, wanted = ERRORS[case]
+    found = [one for one in said(asked) if one.severity == "error"]
+    assert [(one.code, one.field) for one in found] == [wanted]
+    assert found[0].message.endswith((".", ")"))
+    assert len(found[0].message) < 400
+
+
+def test_nothing_is_said_of_a_service_that_is_right():
+    assert said(golden.service(), listing=["kale.json", "model.joblib"]) == []
+
+
+def test_what_is_there_in_the_other_mode_cannot_change():
+    (found,) = said(golden.service(), NEWEST, [other("Serverless")])
+    assert (found.code, found.severity, found.field) == ("ModeChanged", "error", "config.deployment_mode")
+    assert "in Knative mode" in found.message
+    assert said(golden.service(), NEWEST, [other("RawDeployment")]) == []
+
+
+def test_a_mode_that_the_cluster_has_not_is_refused():
+    asked = config(deployment_mode="Knative")
+    (found,) = said(asked, replace(NEWEST, modes=("Standard",)))
+    assert (found.code, found.field) == ("ModeMissing", "config.deployment_mode")
+
+
+def test_our_server_needs_its_image():
+    (found,) = said(golden.service("python"), replace(NEWEST, image=None))
+    assert (found.code, found.field) == ("NoImage", "model")
+    (found,) = said(golden.service(transformer=True), replace(NEWEST, image=None))
+    assert (found.code, found.field) == ("NoImage", "transformer")
+
+
+def test_files_that_the_server_would_not_load_are_refused():
+    (found,) = said(golden.service(), listing=["kale.json", "model.skops"])
+    assert (found.code, found.field) == ("UnreadableModel", "config.runtime")
+    assert "kale-built-in" in found.fix
+
+
+def test_another_major_version_than_the_runtimes_is_a_warning():
+    asked = golden.service("xgboost", "v1")
+    packages = {"packages": {"xgboost": "3.0.1"}}
+    asked = replace(asked, model=replace(asked.model, environment=packages))
+    (found,) = said(asked)
+    assert (found.code, found.severity) == ("VersionSkew", "warning")
+    assert "saved with xgboost 3.0.1, and kserve-xgbserver serves 2" in found.message
+
+
+def test_knatives_canary_is_one_share():
+    asked = config(canary=[{"percent": 1}, {"percent": 2}])
+    assert [one.code for one in said(asked, KNATIVE)] == ["InvalidConfig"]
+    assert said(config(canary={"percent": 10}), KNATIVE) == []
+    unknown = replace(NEWEST, default_mode=None)
+    assert [one.code for one in said(config(canary={"percent": 10}), unknown)] == ["UnknownMode"]
+
+
+def test_reaching_the_node_is_allowed_where_it_is_asked_for_twice():
+    given = {"predictor": {"host_network": True}}
+    allowed = {"annotations": {"kale-serve-lab/allow-host-access": "true"}}
+    assert [one.code for one in said(config(**given))] == ["HostAccess"]
+    assert said(config(**given, **allowed)) == []
+
+
+def test_of_pod_defaults_it_is_said_what_is_left_out_and_what_is_refused():
+    (found,) = said(golden.service(), replace(NEWEST, pod_defaults=golden.POD_DEFAULTS))
+    assert (found.code, found.severity) == ("PodDefaultInPart", "warning")
+    bad = {"metadata": {"name": "bad"}, "spec": {"volumes": [{"name": "x", "hostPath": {"path": "/"}}]}}
+    (found,) = said(golden.service(), replace(NEWEST, pod_defaults=(bad,)))
+    assert (found.code, found.field) == ("HostAccess", "propagate_configurations")
+
+
+@functools.cache
+def schemas():
+    return Crds("0.20")
+
+
+@pytest.mark.skipif(
+    not SHARED.is_dir() and os.environ.get("CI") != "true",
+    reason="KServe's CRDs are not beside the repository",
+)
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_passes_preflight_is_taken_by_the_schema(seed):
+    """Random unions of the configurations and of the mistakes: either something is said, or the schema takes the object."""
+    dice = random.Random(seed)
+    pool = [*golden.CONFIGS.values(), *(asked.config.to_json() for asked, _ in ERRORS.values())]
+    given: dict = {"deployment_mode": dice.choice(golden.MODES)}
+    for one in dice.sample(pool, 4):
+        for key, value in one.items():
+            merged = isinstance(value, dict) and isinstance(given.get(key), dict)
+            given[key] = {**given[key], **value} if merged else value
+    framework, protocol = dice.choice([("sklearn", "v1"), ("python", "v1"), ("onnx", "v2")])
+    asked = golden.service(framework, protocol, config=given)
+    if [one for one in said(asked) if one.severity == "error"]:
+        return
+    made = golden.built(asked, NEWEST)
+    resource = BY_KIND[(API_VERSION, KIND)]
+    schemas().decode(resource, made, "Strict", defaults=False)
+    assert schemas().causes(resource, made) == []
