@@ -6,7 +6,7 @@ import contextlib
 import html
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _RECONNECTS = 3
 
 
-def serve(  # noqa: PLR0917 (Kale's signature)
+def serve(
     model_id: int | str | Model | Mapping[str, Any] | None = None,
     transformer_id: int | str | Transformer | Mapping[str, Any] | None = None,
     name: str | None = None,
@@ -42,6 +42,10 @@ def serve(  # noqa: PLR0917 (Kale's signature)
     *,
     create_only: bool = False,
     timeout_seconds: float | None = None,
+    target: str | None = None,
+    namespace: str | None = None,
+    dry_run: bool = False,
+    overwrite: bool = False,
 ) -> InferenceService:
     """Serve a model, behind a transformer where one is given, and return the handle on the InferenceService.
 
@@ -49,6 +53,11 @@ def serve(  # noqa: PLR0917 (Kale's signature)
     where it was not yet), or a fitted model. The name of a service that is there makes its next revision, unless
     `create_only`. With `wait` progress is shown and the call returns when predictions are answered, after at most
     `timeout_seconds`. What preflight remarks is shown too, and stays in `.findings`.
+
+    `target` is "local" (processes here) or "kserve" (a cluster; `kale-serve cluster set` says which); None is what is configured.
+    `namespace` is one of the cluster's. `dry_run` starts and sends nothing: the handle has the `.findings`, and on a cluster
+    `.object` and `.to_yaml()`. `overwrite` takes back the fields that others have changed on the cluster, and an object that
+    is somebody else's. `propagate_configurations` gives the pods on a cluster the PodDefaults that this notebook has.
 
     The model's own interpreter serves it over v1 and v2. `ServeConfig(runtime="kserve-mlserver")` takes another model server (or
     one of your own, by the name in its YAML), for which an environment is made first where there is none;
@@ -58,12 +67,6 @@ def serve(  # noqa: PLR0917 (Kale's signature)
     with `wait` the cause of a failed start (`EnvironmentFailed`, `ModelLoadFailed`, `LoadTimeout`, `PredictFailed`) as soon as it fails, with the
     tail of the log in `details["log_tail"]`, and `Timeout`.
     """
-    if propagate_configurations:
-        raise InvalidConfig(
-            "propagate_configurations copies a notebook's PodDefaults, which only a cluster has.",
-            subject=name,
-            hint="Leave it away to serve on this machine.",
-        )
     config = ServeConfig.from_value(serve_config)
     if model_id is None and config.to_json().get("predictor") is None:
         raise InvalidRequest(
@@ -71,25 +74,47 @@ def serve(  # noqa: PLR0917 (Kale's signature)
             subject=name,
             hint="serve(model.id), with the id that submit_artifact() has set.",
         )
-    progress = _Progress() if wait else None
+    if propagate_configurations:
+        _only_on_a_cluster(target, name)
+    progress = _Progress() if wait and not dry_run else None
     given = Model(model=model_id) if savers.is_model(model_id) else model_id
     model = _reference(given, Model, progress)
     body = {
         "name": name,
-        "namespace": "default",
+        "namespace": namespace,
         "model": model,
         "transformer": _reference(transformer_id, Transformer, progress),
         "config": config.to_json(),
-        "target": "local",
+        "target": target,
         "create_only": create_only,
-        "dry_run": False,
+        "dry_run": dry_run,
+        "overwrite": overwrite,
+        "propagate_configurations": propagate_configurations,
         "session": session(),
     }
-    service = InferenceService(Client().request("POST", "/api/services", body))
-    if progress is not None:
-        progress.remarks(service.findings)
-        service._wait(timeout_seconds, progress)  # noqa: SLF001
+    answer = Client().request("POST", "/api/services", body)
+    if dry_run:
+        return InferenceService({**answer["service"], "findings": answer["findings"]}, shown=answer)
+    service = InferenceService(answer)
+    if progress is None:
+        for finding in service.findings:
+            if finding["severity"] != "info":
+                _say(f"! {_remark(finding)}")
+        return service
+    progress.remarks(service.findings)
+    service._wait(timeout_seconds, progress)  # noqa: SLF001
     return service
+
+
+def _only_on_a_cluster(target: str | None, name: str | None) -> None:
+    if target is None:
+        target = Client().request("GET", "/api/targets")["default"]
+    if target == "local":
+        raise InvalidConfig(
+            "propagate_configurations copies a notebook's PodDefaults, which only a cluster has.",
+            subject=name,
+            hint='Leave it away to serve on this machine, or serve(…, target="kserve").',
+        )
 
 
 @dataclass(frozen=True)
@@ -111,17 +136,19 @@ class ServiceStatus:
 class InferenceService:
     """The handle on a service: what `serve()` returns, and `InferenceService.get(name)` finds again."""
 
-    def __init__(self, service: dict[str, Any]) -> None:
+    def __init__(self, service: dict[str, Any], *, shown: Mapping[str, Any] | None = None) -> None:
         self._service = service
+        # What a dry run shows of an object that is nowhere yet.
+        self._shown = shown
         self._findings: tuple[dict[str, Any], ...] = tuple(service.get("findings") or ())
         self._client = Client()
         self._wanted = int(service.get("revision") or 0)
         self._endpoint: Endpoint | None = None
 
     @classmethod
-    def get(cls, name: str) -> InferenceService:
-        """The service of this name. Raises `EndpointNotFound`."""
-        return cls(Client().request("GET", _path(name)))
+    def get(cls, name: str, namespace: str | None = None, target: str | None = None) -> InferenceService:
+        """The service of this name; the one on this machine where there are two. Raises `EndpointNotFound`."""
+        return cls(Client().request("GET", _path(name, namespace=namespace, target=target)))
 
     @property
     def name(self) -> str:
@@ -132,6 +159,18 @@ class InferenceService:
     def namespace(self) -> str:
         """`default` on this machine."""
         return str(self._service["namespace"])
+
+    @property
+    def target(self) -> str:
+        """Where it is: "local", or "kserve" for a cluster."""
+        return str(self._service.get("target") or "local")
+
+    @property
+    def object(self) -> dict[str, Any] | None:
+        """The InferenceService that is sent to the cluster, or was; None on this machine."""
+        found = self._objects()
+        told = found.get("object") or found.get("applied") or found.get("live")
+        return None if told is None else dict(told)
 
     @property
     def revision(self) -> int:
@@ -169,13 +208,32 @@ class InferenceService:
         from kale_serve_lab.endpoint import Endpoint
 
         if self._endpoint is None:
-            self._endpoint = Endpoint(self.name, self.namespace)
+            self._endpoint = Endpoint(self.name, self.namespace, target=self.target)
         return self._endpoint
 
     def refresh(self) -> InferenceService:
         """Asks the daemon how things are; returns itself. Raises `EndpointNotFound` after it was deleted."""
-        self._service = self._client.request("GET", _path(self.name))
+        self._service = self._client.request("GET", self._at())
         return self
+
+    def to_yaml(self) -> str:
+        """The InferenceService as YAML, for `kubectl apply` or a GitOps repository. Raises `InvalidRequest` on this machine."""
+        text = self._objects().get("yaml")
+        if not text:
+            raise InvalidRequest(
+                f"{self.name} is on this machine, where there is no Kubernetes object.",
+                subject=self.name,
+                hint='serve(…, target="kserve", dry_run=True) shows the object.',
+            )
+        return str(text)
+
+    def pause(self) -> InferenceService:
+        """Ends its pods and keeps all else, until `resume`; returns itself. Raises `InvalidRequest` on this machine."""
+        return self._toggle("pause")
+
+    def resume(self) -> InferenceService:
+        """Starts a paused one again; returns itself. `.wait()` waits until it predicts."""
+        return self._toggle("resume")
 
     def wait(self, timeout_seconds: float | None = None) -> InferenceService:
         """Shows progress until predictions are answered; returns itself.
@@ -205,18 +263,35 @@ class InferenceService:
     def delete(self) -> None:
         """Ends it; nothing of it is left when this returns. One that is gone already is no error."""
         with contextlib.suppress(EndpointNotFound):
-            self._client.request("DELETE", _path(self.name))
+            self._client.request("DELETE", self._at())
 
     def __repr__(self) -> str:
         service = self._service
-        return f"InferenceService({service['name']!r}, revision {service['revision']}: {service['state']})"
+        where = "" if self.target == "local" else f" on {self.target} in {self.namespace}"
+        return f"InferenceService({service['name']!r}{where}, revision {service['revision']}: {service['state']})"
+
+    def _at(self, below: str = "", **asked: Any) -> str:
+        return _path(self.name, below, namespace=self.namespace, target=self.target, **asked)
+
+    def _objects(self) -> Mapping[str, Any]:
+        if self._shown is not None:
+            return self._shown
+        if self.target == "local":
+            return {}
+        found: Mapping[str, Any] = self._client.request("GET", self._at("/object"))
+        return found
+
+    def _toggle(self, what: str) -> InferenceService:
+        self._service = self._client.request("POST", self._at(f"/{what}"))
+        return self
 
     def _repr_html_(self) -> str:
         return _html(self._service, self._findings)
 
     def _logs_path(self, component: str | None, tail: int, revision: int | None, *, follow: bool) -> str:
-        asked = {"component": component, "revision": revision, "tail": tail, "follow": 1 if follow else None}
-        return f"{_path(self.name)}/logs?{urlencode({key: value for key, value in asked.items() if value is not None})}"
+        return self._at(
+            "/logs", component=component, revision=revision, tail=tail, follow=1 if follow else None
+        )
 
     def _wait(self, timeout_seconds: float | None, progress: _Progress) -> None:
         until = None if timeout_seconds is None else time.monotonic() + timeout_seconds
@@ -244,13 +319,21 @@ class InferenceService:
             return True
         with contextlib.closing(self._client.events(sequence, until=until)) as events:
             for event in events:
-                if event.get("kind") == "service" and event.get("name") == self.name:
+                if self._is_meant(event):
                     self.refresh()
                     if self._settled(progress):
                         return True
         if until is not None and time.monotonic() >= until:
             return False
         raise DaemonUnavailable("The Kale Serve daemon's events have ended.", subject=self.name)
+
+    def _is_meant(self, event: Mapping[str, Any]) -> bool:
+        return (
+            event.get("kind") == "service"
+            and event.get("name") == self.name
+            and event.get("namespace") in (None, self.namespace)
+            and event.get("target") in (None, self.target)
+        )
 
     def _settled(self, progress: _Progress) -> bool:
         """Whether it answers predictions; raises where it has failed."""
@@ -285,6 +368,7 @@ class _Progress:
     def __init__(self) -> None:
         self._display: Any = None
         self._said: set[str] = set()
+        self._begun: set[str] = set()
         self._submitted: list[dict[str, Any]] = []
         self._remarks: tuple[dict[str, Any], ...] = ()
         self._notebook = "ipykernel" in sys.modules and _in_kernel()
@@ -301,7 +385,7 @@ class _Progress:
         self._remarks = findings
         if not self._notebook:
             for finding in findings:
-                self._line(f"! {_remark(finding)}")
+                _say(f"! {_remark(finding)}")
 
     def show(self, service: dict[str, Any]) -> None:
         """The service as it is now."""
@@ -310,30 +394,26 @@ class _Progress:
             self._update(_html({**service, "stages": stages}, self._remarks))
             return
         for stage in stages:
-            if stage["name"] == "environment" and stage["state"] == "running" and stage.get("message"):
-                # Minutes may pass here: its lines say that something goes on.
-                line = f"{service['name']}: environment: {_shortened(stage['message'])}"
-                if line not in self._said:
+            if stage["state"] == "running" and stage.get("message"):
+                # Minutes may pass here: its lines say that something goes on, or what is waited for.
+                line = f"{service['name']}: {stage['name']}: {_shortened(stage['message'])}"
+                # An upload's every megabyte is no line.
+                if line not in self._said and not (stage["name"] == "store" and "store" in self._begun):
+                    self._begun.add(stage["name"])
                     self._said.add(line)
-                    self._line(line)
+                    _say(line)
             if stage["state"] in ("done", "failed") and stage["name"] not in self._said:
                 self._said.add(stage["name"])
-                self._line(f"{service['name']}: {_stage_text(stage)}")
+                _say(f"{service['name']}: {_stage_text(stage)}")
         if service["state"] == "Ready" and "Ready" not in self._said:
             self._said.add("Ready")
-            self._line(f"{service['name']}: {service['sentence']}")
+            _say(f"{service['name']}: {service['sentence']}")
 
     def failed(self, tail: list[str]) -> None:
         """The end of the log, where no display holds it already."""
         if not self._notebook:
             for line in tail:
-                self._line(f"  | {line}")
-
-    @staticmethod
-    def _line(text: str) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stderr.write(text + "\n")
-            sys.stderr.flush()
+                _say(f"  | {line}")
 
     def _update(self, content: str) -> None:
         from IPython import display
@@ -343,6 +423,12 @@ class _Progress:
             self._display = shown.display(shown.HTML(content), display_id=True)
         else:
             self._display.update(shown.HTML(content))
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
 
 
 def _with_submitted(stages: list[dict[str, Any]], submitted: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -377,8 +463,9 @@ def _reference(given: Any, cls: type[Model | Transformer], progress: _Progress |
     )
 
 
-def _path(name: str) -> str:
-    return f"/api/services/{quote(name, safe='')}"
+def _path(name: str, below: str = "", **asked: Any) -> str:
+    query = urlencode({key: value for key, value in asked.items() if value is not None})
+    return f"/api/services/{quote(name, safe='')}{below}{f'?{query}' if query else ''}"
 
 
 def _status(service: dict[str, Any]) -> ServiceStatus:
@@ -442,7 +529,10 @@ def _html(service: dict[str, Any], findings: tuple[dict[str, Any], ...]) -> str:
         (
             stage
             for stage in service["stages"]
-            if stage["name"] == "environment" and stage["state"] == "running" and stage.get("message")
+            if stage["state"] == "running"
+            and stage.get("message")
+            # The sentence has said what the others say.
+            and stage["message"] not in service["sentence"]
         ),
         None,
     )
@@ -452,11 +542,35 @@ def _html(service: dict[str, Any], findings: tuple[dict[str, Any], ...]) -> str:
         else ""
     )
     remarks = "".join(f"<div>! {text(_remark(finding))}</div>" for finding in findings)
-    server = f"{service['runtime']} · {', '.join(service['protocols'])}"
+    server = f"{service['runtime']} · {', '.join(service['protocols'])}{_place(service)}"
     return (
         "<div style='font-variant-numeric:tabular-nums'>"
         f"<div><b>{text(service['name'])}</b> &nbsp;"
         f"<span style='color:var({colour})'>{text(service['state'])}</span> &nbsp;{text(service['sentence'])}</div>"
         f"{step}<div style='color:var(--jp-ui-font-color2)'>{text(server)}</div>"
-        f"<div style='color:var(--jp-ui-font-color2)'>{stages}</div>{going_on}{remarks}{cause}</div>"
+        f"<div style='color:var(--jp-ui-font-color2)'>{stages}</div>{going_on}{remarks}{cause}{_told(service, text)}</div>"
     )
+
+
+def _place(service: Mapping[str, Any]) -> str:
+    if (service.get("target") or "local") == "local":
+        return ""
+    return f" · {service['target']} · {service['namespace']}"
+
+
+def _times(count: int) -> str:
+    return f" <small>{count} times</small>" if count > 1 else ""
+
+
+def _told(service: Mapping[str, Any], text: Callable[[Any], str]) -> str:
+    """What a cluster tells besides: who has changed what, what has happened, and that it is silent."""
+    drift = ", ".join(service.get("drift") or ())
+    changed = f"<div>Changed by others: {text(drift)}</div>" if drift else ""
+    stale = (
+        "<div>The cluster does not answer: this was seen last.</div>" if service.get("stale_since") else ""
+    )
+    facts = "".join(
+        f"<li>{text(fact['what'])}{_times(fact['count'])}</li>" for fact in service.get("facts") or ()
+    )
+    events = f"<details><summary>What the cluster tells</summary><ul>{facts}</ul></details>" if facts else ""
+    return f"{stale}{changed}{events}"

@@ -184,7 +184,7 @@ def test_what_cannot_be_meant_is_refused_before_anything_starts(home):
     with pytest.raises(InvalidRequest, match="nothing to serve"):
         serve()
     with pytest.raises(InvalidConfig, match="propagate_configurations"):
-        serve(1, propagate_configurations=True)
+        serve(1, propagate_configurations=True, target="local")
     with pytest.raises(InvalidConfig, match="no field"):
         serve(1, serve_config={"limit": {}})
     with pytest.raises(InvalidRequest, match="neither an id"):
