@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import gzip
 import http.client
@@ -114,7 +115,9 @@ def upstream():
 class Running:
     """The relay in an event loop of its own, before a connection that a kubeconfig makes."""
 
-    def __init__(self, home, api, addresses, *, most=1 << 20, resolve=None, **settings):
+    def __init__(
+        self, home, api, addresses, *, most=1 << 20, resolve=None, token="api-server-token", **settings
+    ):
         kubeconfig = home / "kubeconfig"
         kubeconfig.write_text(
             json.dumps(
@@ -123,7 +126,7 @@ class Running:
                         {"name": "c", "context": {"cluster": "c", "user": "u", "namespace": "team"}}
                     ],
                     "clusters": [{"name": "c", "cluster": {"server": api.url}}],
-                    "users": [{"name": "u", "user": {"token": "api-server-token"}}],
+                    "users": [{"name": "u", "user": {"token": token}}],
                 }
             )
         )
@@ -449,9 +452,9 @@ def test_a_name_is_resolved_once(upstream, relay):
     assert table["iris.example.org"] == [["127.0.0.2"]]
 
 
-def token_server(tokens, status="201 Created"):
+def token_server(tokens, status="201 Created", account="editor"):
     def behave(head, body, send):
-        assert head.startswith("POST /api/v1/namespaces/team/serviceaccounts/editor/token ")
+        assert head.startswith(f"POST /api/v1/namespaces/team/serviceaccounts/{account}/token ")
         asked = json.loads(body)
         assert asked["spec"]["audiences"] == ["gateway"]
         token = {"token": tokens.pop(0) if tokens else "", "expirationTimestamp": "2999-01-01T00:00:00Z"}
@@ -474,6 +477,28 @@ def test_a_token_is_made_for_the_gateway_and_kept(upstream, relay):
     assert "api-server-token" not in "".join(server.heads)
     assert len(api.heads) == 1
     assert "first" not in repr(vars(running.ways))
+
+
+def of_account(subject):
+    claims = base64.urlsafe_b64encode(json.dumps({"sub": subject}).encode()).rstrip(b"=").decode()
+    return f"e30.{claims}.signature"
+
+
+@pytest.mark.parametrize(
+    ("own", "account"),
+    [
+        ("api-server-token", "default-editor"),
+        (of_account("system:serviceaccount:team:notebook"), "notebook"),
+        (of_account("system:serviceaccount:elsewhere:notebook"), "default-editor"),
+        (of_account("jane"), "default-editor"),
+    ],
+    ids=["no-jwt", "own", "of-another-namespace", "a-person"],
+)
+def test_the_token_is_made_for_the_account_that_we_are(upstream, relay, own, account):
+    api, server = upstream(token_server(["made"], account=account)), upstream()
+    running = relay(api, external(server), audience="gateway", token=own)
+    assert running.ask()[0] == 200
+    assert "authorization: Bearer made" in server.heads[0]
 
 
 def test_a_token_that_the_gateway_refuses_is_made_anew(upstream, relay):

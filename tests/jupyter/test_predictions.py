@@ -197,3 +197,37 @@ async def test_an_endpoint_that_is_not_there_is_named(predict):
     answer = await predict(b"{}")
     assert answer.code == 404
     assert json.loads(answer.body)["error"]["code"] == EndpointNotFound.__name__
+
+
+async def test_a_service_of_a_cluster_is_asked_below_its_base(
+    upstream, jp_serverapp, http_server_client, jp_base_url, jp_auth_header
+):
+    heads = []
+
+    async def answer(head, reader, writer):
+        heads.append(head.decode())
+        writer.write(HEAD % (200, b"application/json") + b"Content-Length: 2\r\n\r\n{}")
+        await writer.drain()
+
+    await upstream(answer)
+    fronts = jp_serverapp.extension_manager.extension_points["kale_serve_lab"].app.fronts
+    here = fronts._kept[None, "default", "tumour"]
+    fronts._kept["kserve", "default", "tumour"] = Front(here.socket, "", "/serving/default/tumour")
+
+    async def post(query):
+        url = jp_base_url.rstrip("/") + PATH + query
+        headers = {**jp_auth_header, "Content-Type": "application/json"}
+        return await http_server_client.fetch(
+            url, method="POST", headers=headers, body=b"{}", raise_error=False
+        )
+
+    assert (await post("?target=kserve")).code == 200
+    assert (await post("")).code == 200
+    assert (await post("?target=http://evil")).code == 400
+    assert [head.split(" ")[1] for head in heads] == [
+        "/serving/default/tumour/v2/models/tumour/infer",
+        "/v2/models/tumour/infer",
+    ]
+    # A change of the service, wherever it is, has all of its places looked up anew.
+    fronts.on_event({"kind": "service", "namespace": "default", "name": "tumour", "target": "kserve"})
+    assert not fronts._kept

@@ -7,11 +7,12 @@ import ssl
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from kale_serve_lab.backends.kserve import tokens as gateway_tokens
 from kale_serve_lab.backends.kserve.carrying import Door, NotConnected
 from kale_serve_lab.backends.kserve.cluster import Cluster
 from kale_serve_lab.backends.kserve.pinning import Pins, Resolve, refused
 from kale_serve_lab.backends.kserve.settings import Settings
+from kale_serve_lab.backends.kserve.tokens import Tokens
+from kale_serve_lab.endpoint.token_request import account_of
 from kale_serve_lab.errors import InvalidConfig, UpstreamFailed
 from kale_serve_lab.serving.types import Address, ServiceKey
 
@@ -27,7 +28,7 @@ class Doors:
         self._resolve = resolve
         self._pins = Pins(resolve)
         self._tls: ssl.SSLContext | None = None
-        self._tokens: gateway_tokens.Tokens | None = None
+        self._tokens: Tokens | None = None
         self._loopback: bool | None = None
 
     def closed(self, address: Address) -> None:
@@ -104,9 +105,9 @@ class Doors:
             account = self._settings.token_account
             if account is None:
                 own = self._cluster.access().headers.get("Authorization", "").removeprefix("Bearer ")
-                found = gateway_tokens.account_of(own)
+                found = account_of(own)
                 account = found[1] if found is not None and found[0] == namespace else _ACCOUNT
-            self._tokens = gateway_tokens.Tokens(
+            self._tokens = Tokens(
                 self._cluster, audience=self._settings.audience, service_account=account
             )
         return self._tokens.token(namespace)
