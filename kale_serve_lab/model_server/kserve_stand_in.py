@@ -129,7 +129,7 @@ class RequestedOutput:
 class InferRequest:
     """A v2 request."""
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         model_name: str,
         infer_inputs: list[InferInput],
@@ -171,7 +171,7 @@ class InferRequest:
 class InferResponse:
     """A v2 answer."""
 
-    def __init__(  # noqa: PLR0917
+    def __init__(
         self,
         response_id: str,
         model_name: str,

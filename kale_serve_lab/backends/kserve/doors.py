@@ -107,9 +107,7 @@ class Doors:
                 own = self._cluster.access().headers.get("Authorization", "").removeprefix("Bearer ")
                 found = account_of(own)
                 account = found[1] if found is not None and found[0] == namespace else _ACCOUNT
-            self._tokens = Tokens(
-                self._cluster, audience=self._settings.audience, service_account=account
-            )
+            self._tokens = Tokens(self._cluster, audience=self._settings.audience, service_account=account)
         return self._tokens.token(namespace)
 
 
