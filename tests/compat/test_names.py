@@ -96,8 +96,8 @@ from kale.common.serveutils import serve
 with warnings.catch_warnings(record=True) as seen:
     warnings.simplefilter("always")
     try:
-        serve(propagate_configurations=True)
-    except kale_serve_lab.InvalidConfig:
+        serve()
+    except kale_serve_lab.InvalidRequest:
         pass
 print(seen[0].category.__name__, "kale_serve_lab import serve" in str(seen[0].message))
 """
