@@ -18,13 +18,22 @@ from pathlib import Path
 
 KEY = "kale-test-key"
 
+# It ends with whoever holds the other end of its stdin, also where that is killed.
+MOTO = """
+import os, sys, threading
+from moto.server import main
+threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+main(["-H", "127.0.0.1", "-p", "0"])
+"""
+
 
 @contextlib.contextmanager
 def moto(log: Path):
     """The port of a moto server; the process has ended afterwards."""
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"],
+            [sys.executable, "-u", "-c", MOTO],
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=out,
             start_new_session=True,
@@ -35,6 +44,7 @@ def moto(log: Path):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
+        process.stdin.close()
 
 
 def _port(process, log):
