@@ -54,7 +54,7 @@ def find_models(cell_source: str = "") -> Answer:
         return Answer(models=[], transformers=[], session=session(), error=_error(error)["error"])
 
 
-def submit(  # noqa: PLR0917 (the form's fields)
+def submit(
     variable: str,
     name: str | None = None,
     version: str | None = None,
@@ -90,7 +90,7 @@ def submit(  # noqa: PLR0917 (the form's fields)
         return Answer(_error(error))
 
 
-def _described(  # noqa: PLR0917
+def _described(
     variable: str,
     model: Any,
     framework: str,

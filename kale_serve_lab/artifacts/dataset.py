@@ -21,7 +21,7 @@ class Dataset:
 
     TYPE = "kale.Dataset"
 
-    def __init__(  # noqa: PLR0917 (Kale's signature)
+    def __init__(
         self,
         features: Any,
         targets: Any = None,

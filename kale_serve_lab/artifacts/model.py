@@ -39,7 +39,7 @@ class Model:
 
     TYPE = "kale.Model"
 
-    def __init__(  # noqa: PLR0917 (Kale's signature)
+    def __init__(
         self,
         model: Any = None,
         name: str | None = None,

@@ -36,7 +36,7 @@ class Transformer:
 
     TYPE = "kale.Transformer"
 
-    def __init__(  # noqa: PLR0917 (Kale's signature)
+    def __init__(
         self,
         name: str | None = None,
         transformer_dir: str | os.PathLike[str] | None = None,

@@ -120,7 +120,7 @@ def to_context(session: Session, type_id: int) -> Any:
     return row
 
 
-def to_serve(  # noqa: PLR0917
+def to_serve(
     namespace: str, name: str, revision: int, created_at: int, type_id: int, target: str = "local"
 ) -> Any:
     """The execution that put a revision of a service in place."""

@@ -87,7 +87,9 @@ def test_each_kind_of_store_has_its_publisher(connected):
     assert volume.uri(DIGEST, "kale") == f"pvc://models/team/{DIGEST}/kale"
     snapshot = of(StoreSettings("snapshot", claim="models", mounted="/nowhere"))
     assert isinstance(snapshot, SnapshotPublisher)
-    assert re.fullmatch(rf"pvc://iris-predictor-[0-9a-f]{{10}}/kale-serve/{DIGEST}/plain", snapshot.uri(DIGEST, "plain"))
+    assert re.fullmatch(
+        rf"pvc://iris-predictor-[0-9a-f]{{10}}/kale-serve/{DIGEST}/plain", snapshot.uri(DIGEST, "plain")
+    )
     with pytest.raises(InvalidConfig, match="No store is set"):
         of(None)
 
