@@ -116,12 +116,14 @@ class Targets:
 
     def listing(self) -> dict[str, Any]:
         """The answer to `GET /api/targets`."""
-        items = [backend.about() for backend in self.all()]
+        items = [{**backend.about(), "configured": True} for backend in self.all()]
         if self._cluster is None and self._source is not None:
             try:
                 self.get(self._source.target)
             except KaleServeError as error:
-                items.append(_unavailable(self._source.target, error))
+                items.append(
+                    {**_unavailable(self._source.target, error), "configured": self._problem is not None}
+                )
         return {"default": self.default, "items": items}
 
     async def look(self) -> None:

@@ -14,6 +14,9 @@ from kale_serve_lab.jupyter.forward import Reply, forward
 from kale_serve_lab.serving.names import DEFAULT_NAMESPACE, check_service_name
 
 MAX_REF = 500
+# Which endpoint of a name is meant; without them the one of this machine, where there is one.
+PLACE = ("namespace", "target")
+_TARGET = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _ENVIRONMENT = re.compile(r"[a-z0-9][a-z0-9-]{0,99}")
 
 
@@ -55,6 +58,17 @@ def artifact_path(ref: str) -> str:
 def service_path(name: str, namespace: str = DEFAULT_NAMESPACE) -> str:
     """The daemon's path for an endpoint. Raises `InvalidName`."""
     return f"/api/services/{check_service_name(name, namespace)}"
+
+
+class NamedHandler(ApiHandler):
+    """A call that names an endpoint, and may say by its query which one of that name is meant."""
+
+    def named(self, name: str) -> str:
+        """The daemon's path for it. Raises `InvalidName`, and `InvalidRequest` for a target that can be none's name."""
+        target = self.get_query_argument("target", "")
+        if target and not _TARGET.fullmatch(target):
+            raise InvalidRequest(f"{ascii(target)[:80]} is no target's name.", subject=name)
+        return service_path(name, self.get_query_argument("namespace", "") or DEFAULT_NAMESPACE)
 
 
 def environment_path(name: str) -> str:
@@ -150,22 +164,57 @@ class ServicesHandler(ApiHandler):
         await self.hand_on("/api/services", body=self.request.body)
 
 
-class ServiceHandler(ApiHandler):
+class ServiceHandler(NamedHandler):
     """One endpoint."""
 
     @permitted("read")
     async def get(self, name: str) -> None:
         """What it is and how it is."""
-        await self.hand_on(
-            service_path(name, self.get_query_argument("namespace", DEFAULT_NAMESPACE)), "namespace"
-        )
+        await self.hand_on(self.named(name), *PLACE)
 
     @permitted("write")
     async def delete(self, name: str) -> None:
         """Delete it; the answer comes when nothing is left."""
-        await self.hand_on(
-            service_path(name, self.get_query_argument("namespace", DEFAULT_NAMESPACE)), "namespace"
-        )
+        await self.hand_on(self.named(name), *PLACE)
+
+
+class ObjectHandler(NamedHandler):
+    """An endpoint's object on its cluster."""
+
+    # It may hold what only who serves is to see: variables of the user's containers.
+    @permitted("execute")
+    async def get(self, name: str) -> None:
+        """What was sent, what is there, and what others have changed."""
+        await self.hand_on(f"{self.named(name)}/object", *PLACE)
+
+
+class PauseHandler(NamedHandler):
+    """Let an endpoint rest."""
+
+    @permitted("write")
+    async def post(self, name: str) -> None:
+        """Let go of what serves, keep the endpoint."""
+        self.refuse_type("application/json")
+        await self.hand_on(f"{self.named(name)}/pause", *PLACE, body=b"{}")
+
+
+class ResumeHandler(NamedHandler):
+    """The end of a rest."""
+
+    @permitted("write")
+    async def post(self, name: str) -> None:
+        """Serve again."""
+        self.refuse_type("application/json")
+        await self.hand_on(f"{self.named(name)}/resume", *PLACE, body=b"{}")
+
+
+class TargetsHandler(ApiHandler):
+    """Where endpoints can be."""
+
+    @permitted("read")
+    async def get(self) -> None:
+        """Here, and on the cluster that is configured; nobody chooses one over HTTP."""
+        await self.hand_on("/api/targets")
 
 
 class RuntimesHandler(ApiHandler):

@@ -15,15 +15,19 @@ from typing import Any
 from kale_serve_lab import paths
 from kale_serve_lab.client.aio import AsyncClient
 from kale_serve_lab.errors import KaleServeError
+from kale_serve_lab.serving.names import DEFAULT_NAMESPACE
 
 SCHEMA_ID = "https://kale-serve-lab.dev/events/state/v1"
 SCHEMA_PATH = Path(__file__).parent / "event_schemas" / "state.yaml"
-KEYS = ("seq", "kind", "name", "namespace", "id", "revision", "state", "deleted")
+KEYS = ("seq", "kind", "name", "namespace", "target", "id", "revision", "state", "deleted")
+# The target of an event that names none.
+LOCAL = "local"
 # How long a daemon that a script started goes unnoticed; calls of our own wake the follower at once.
 LOOK_SECONDS = 1.0
 MAX_BACKOFF_SECONDS = 10.0
 
-_Key = tuple[str, str]
+# Target, namespace and name: the same name may be on this machine and on the cluster.
+_Key = tuple[str, str, str]
 _Seen = tuple[int | None, str | None]
 
 
@@ -104,21 +108,16 @@ class EventFollower:
     def _catch_up(self, listed: dict[str, Any]) -> None:
         seq = listed["seq"]
         there = {
-            (item["namespace"], item["name"]): (item["revision"], item["state"]) for item in listed["items"]
+            (item["target"], item["namespace"], item["name"]): (item["revision"], item["state"])
+            for item in listed["items"]
         }
         missed: list[dict[str, Any]] = [
-            {"namespace": key[0], "name": key[1], "revision": now[0], "state": now[1], "deleted": False}
+            _named(key) | {"revision": now[0], "state": now[1], "deleted": False}
             for key, now in there.items()
             if self._seen.get(key) != now
         ]
         missed += [
-            {
-                "namespace": key[0],
-                "name": key[1],
-                "revision": self._seen[key][0],
-                "state": None,
-                "deleted": True,
-            }
+            _named(key) | {"revision": self._seen[key][0], "state": None, "deleted": True}
             for key in self._seen.keys() - there.keys()
         ]
         for change in missed:
@@ -128,9 +127,14 @@ class EventFollower:
 
     def _tell(self, event: dict[str, Any]) -> None:
         if event["kind"] == "service":
-            key = (event.get("namespace") or "default", event["name"])
+            key = (event.get("target") or LOCAL, event.get("namespace") or DEFAULT_NAMESPACE, event["name"])
             if event.get("deleted"):
                 self._seen.pop(key, None)
             else:
                 self._seen[key] = (event.get("revision"), event.get("state"))
         self._emit({key: event[key] for key in KEYS if key in event})
+
+
+def _named(key: _Key) -> dict[str, Any]:
+    target, namespace, name = key
+    return {"target": target, "namespace": namespace, "name": name}

@@ -13,15 +13,14 @@ from tornado import iostream
 
 from kale_serve_lab.client.aio import Answer
 from kale_serve_lab.errors import UpstreamFailed
-from kale_serve_lab.jupyter.api import ApiHandler, service_path
+from kale_serve_lab.jupyter.api import PLACE, NamedHandler
 from kale_serve_lab.jupyter.base import permitted
 from kale_serve_lab.jupyter.forward import unavailable
-from kale_serve_lab.serving.names import DEFAULT_NAMESPACE
 
-_PARAMETERS = ("namespace", "component", "revision", "tail")
+_PARAMETERS = (*PLACE, "component", "revision", "tail")
 
 
-class LogsHandler(ApiHandler):
+class LogsHandler(NamedHandler):
     """What an endpoint's processes have written."""
 
     _following: asyncio.Task[None] | None = None
@@ -30,7 +29,7 @@ class LogsHandler(ApiHandler):
     @permitted("execute")
     async def get(self, name: str) -> None:
         """The last lines as text/plain; with follow=1 each piece as `data: {"text": ...}` as it comes."""
-        path = service_path(name, self.get_query_argument("namespace", DEFAULT_NAMESPACE)) + "/logs"
+        path = f"{self.named(name)}/logs"
         if self.get_query_argument("follow", "") not in ("1", "true"):
             await self.hand_on(path, *_PARAMETERS)
             return

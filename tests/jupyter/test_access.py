@@ -16,6 +16,9 @@ SAMPLES = {
     "/kale-serve/api/artifacts/([^/]*)": "/kale-serve/api/artifacts/1",
     "/kale-serve/api/artifacts/([^/]*)/lineage": "/kale-serve/api/artifacts/1/lineage",
     "/kale-serve/api/services/(.*)/logs": "/kale-serve/api/services/tumour/logs",
+    "/kale-serve/api/services/(.*)/object": "/kale-serve/api/services/tumour/object",
+    "/kale-serve/api/services/(.*)/pause": "/kale-serve/api/services/tumour/pause",
+    "/kale-serve/api/services/(.*)/resume": "/kale-serve/api/services/tumour/resume",
     "/kale-serve/api/services/(.*)": "/kale-serve/api/services/tumour",
     "/kale-serve/api/environments/(.*)": "/kale-serve/api/environments/x-1",
     "/kale-serve/serving/([^/]*)/(.*?)/(v[12](?:/.*)?)": "/kale-serve/serving/default/tumour/v1/models/tumour:predict",
@@ -93,6 +96,10 @@ async def test_an_authorizer_that_lets_only_read_holds_in_any_order(jp_serverapp
         (f"{services}/tumour", "DELETE", 403),
         (f"{services}/tumour", "GET", 404),
         (f"{services}/tumour/logs", "GET", 403),
+        (f"{services}/tumour/object", "GET", 403),
+        (f"{services}/tumour/pause", "POST", 403),
+        (f"{services}/tumour/resume", "POST", 403),
+        ("/kale-serve/api/targets", "GET", 200),
         ("/kale-serve/api/artifacts/1", "DELETE", 403),
         ("/kale-serve/api/artifacts", "GET", 200),
         ("/kale-serve/serving/default/tumour/v2/models/tumour/infer", "POST", 403),
@@ -153,12 +160,44 @@ async def test_a_name_that_is_none_is_refused(call, name):
         (f"/kale-serve/api/services/{name}", "GET"),
         (f"/kale-serve/api/services/{name}", "DELETE"),
         (f"/kale-serve/api/services/{name}/logs", "GET"),
+        (f"/kale-serve/api/services/{name}/object", "GET"),
+        (f"/kale-serve/api/services/{name}/pause", "POST"),
+        (f"/kale-serve/api/services/{name}/resume", "POST"),
         (f"/kale-serve/serving/default/{name}/v1/models/x:predict", "POST"),
         (f"/kale-serve/serving/{name.replace('/', '%2F')}/tumour/v1/models/x:predict", "POST"),
     ]:
         answer = await call(path, verb, token=True)
         assert answer.code == 400, (path, verb, answer.body)
         assert json.loads(answer.body)["error"]["message"]
+
+
+@pytest.mark.parametrize("target", ["..", "a%2Fb", "Local", "-a", "a" * 64, "a%26b", "a%0A"])
+async def test_a_target_that_is_none_is_refused(call, target):
+    for path, verb in [("", "GET"), ("", "DELETE"), ("/logs", "GET"), ("/object", "GET"), ("/pause", "POST"), ("/resume", "POST")]:  # fmt: skip
+        answer = await call(f"/kale-serve/api/services/tumour{path}?target={target}", verb, token=True)
+        assert answer.code == 400, (path, verb, answer.body)
+
+
+async def test_the_target_reaches_the_daemon(call):
+    targets = json.loads((await call("/kale-serve/api/targets", token=True)).body)
+    assert targets["default"] == "local"
+    assert [item["name"] for item in targets["items"]][0] == "local"
+    for tail, verb in [("", "GET"), ("", "DELETE"), ("/logs", "GET"), ("/object", "GET"), ("/pause", "POST"), ("/resume", "POST")]:  # fmt: skip
+        path = f"/kale-serve/api/services/tumour{tail}"
+        here = await call(f"{path}?target=local&namespace=team", verb, token=True)
+        assert here.code == 404, (path, here.body)
+        assert "local (team)" in json.loads(here.body)["error"]["message"]
+        # No cluster is configured, which only its own target hears.
+        there = await call(f"{path}?target=kserve", verb, token=True)
+        assert there.code == 503, (path, there.body)
+        assert json.loads(there.body)["error"]["code"] == "ClusterUnavailable"
+
+
+@pytest.mark.parametrize("what", ["pause", "resume"])
+async def test_a_page_cannot_pause_without_asking(jp_serverapp, call, what):
+    plain = {"Content-Type": "text/plain"}
+    answer = await call(f"/kale-serve/api/services/tumour/{what}", "POST", plain, token=True)
+    assert answer.code == 415
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,17 @@ async def test_a_change_is_heard_without_polling(home, app, heard):
     assert event["kind"] == "artifact" and event["id"] == artifact["id"]
     # A quarter of a second on a quiet machine; polling would be tens of seconds.
     assert came - answered < 5, (came - began, came - answered)
-    assert not set(event) - {"seq", "kind", "name", "namespace", "id", "revision", "state", "deleted"}
+    assert not set(event) - {
+        "seq",
+        "kind",
+        "name",
+        "namespace",
+        "target",
+        "id",
+        "revision",
+        "state",
+        "deleted",
+    }
 
 
 async def test_a_daemons_death_is_survived_and_what_was_missed_is_told(home, app, heard):
@@ -76,9 +86,10 @@ async def test_a_daemons_death_is_survived_and_what_was_missed_is_told(home, app
     await _until(heard, lambda event: event["name"] == "")
     os.kill(about["pid"], signal.SIGKILL)
     # A service that has gone meanwhile: known to us, not to the next daemon.
-    app.events._seen["default", "gone"] = (1, "Ready")
+    app.events._seen["kserve", "default", "gone"] = (1, "Ready")
     _, event = await _until(heard, lambda event: event["name"] == "gone")
     assert event["deleted"] is True
+    assert event["target"] == "kserve"
     again = await client.request("GET", "/api/version")
     assert again["pid"] != about["pid"]
     await client.request("POST", "/api/artifacts", _staged(app, home, "later"))
