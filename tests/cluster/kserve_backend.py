@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import http.server
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -26,6 +27,8 @@ from driving import Driver
 sys.path.pop(0)
 
 CLAIM = "models"
+# A real cluster pulls images first, and asks again after a failure in its own time.
+SECONDS = 600 if os.environ.get("KALE_SERVE_TEST_KUBECONFIG") else 60
 SIGNATURE = Signature(
     layout="columns",
     inputs=[TensorSpec("x0", "FP64"), TensorSpec("x1", "FP64")],
@@ -93,7 +96,13 @@ class ClusterDriver(Driver):
         await super().start()
         await self.connected()
 
-    async def connected(self, seconds: float = 60) -> None:
+    async def until(self, key: ServiceKey, condition, seconds: float = SECONDS):
+        return await super().until(key, condition, seconds)
+
+    async def ready(self, service: InferenceService, seconds: float = SECONDS):
+        return await super().ready(service, seconds)
+
+    async def connected(self, seconds: float = SECONDS) -> None:
         """The backend has found its cluster; no service's state says so."""
 
         async def wait() -> None:

@@ -68,6 +68,8 @@ class Upload:
 
 
 def parts(service: InferenceService) -> list[tuple[str, ArtifactRef]]:
-    """The artifacts of the components."""
-    found = (("predictor", service.model), ("transformer", service.transformer))
+    """The artifacts of the components that must be where the cluster finds them; not a model that lies elsewhere already."""
+    storage = service.config.storage or {}
+    elsewhere = any(storage.get(key) for key in ("uri", "key", "path"))
+    found = (("predictor", None if elsewhere else service.model), ("transformer", service.transformer))
     return [(component, artifact) for component, artifact in found if artifact is not None]

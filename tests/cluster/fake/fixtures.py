@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import secrets
 from pathlib import Path
 
 import pytest
 
+from . import real
 from .cluster import FakeCluster
 from .crds import SHARED
 
 __all__ = ["cluster", "fake", "kserve_version", "kubeconfig", "needs_shared"]
-REAL = "KALE_SERVE_TEST_KUBECONFIG"
 
 
 def need_shared():
@@ -54,23 +53,16 @@ class Target:
 
 
 @pytest.fixture
-def cluster(request, tmp_path):
+def cluster(request):
     """The fake, or a real cluster in a namespace that is made for the test and removed after it."""
-    real = os.environ.get(REAL)
-    if not real:
+    path = real.kubeconfig()
+    if path is None:
         fake = request.getfixturevalue("fake")
         yield Target(request.getfixturevalue("kubeconfig"), "default", fake)
         return
     if request.node.get_closest_marker("needs_fake"):
         pytest.skip("it scripts failures, which a real cluster does not do on request")
-    import kubernetes
-
-    client = kubernetes.config.new_client_from_config(real)
-    core = kubernetes.client.CoreV1Api(client)
-    name = f"kale-serve-test-{secrets.token_hex(4)}"
-    core.create_namespace({"metadata": {"name": name}})
-    try:
-        yield Target(Path(real), name, None)
-    finally:
-        core.delete_namespace(name)
-        client.close()
+    if lacks := real.lacks(path):
+        pytest.skip(lacks)
+    with real.namespace(path, real.store()[1]) as namespace:
+        yield Target(path, namespace, None)

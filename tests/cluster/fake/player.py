@@ -191,9 +191,10 @@ class Controller:
         self._runs[key] += 1
         player.run = self._runs[key]
         player.choice = choice
-        if choice is not None:
+        if choice is not None and not stops:
             self._rollout(key, player, choice.recording)
         elif stops != stopped:
+            # Whatever its pods were doing: they end.
             player.recording = "ready"
             self._schedule(key, player, "stop-and-start", 1 if stops else 2)
             if stops:
