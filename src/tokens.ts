@@ -9,7 +9,9 @@ import type {
   IMadeEnvironment,
   IService,
   IServiceKey,
-  IServiceRequest
+  IServiceRequest,
+  ITarget,
+  ITargetList
 } from './api';
 import type { PanelState } from './model/state';
 
@@ -39,6 +41,20 @@ export interface IEnvironments {
   remove(name: string): Promise<void>;
 }
 
+/** Where endpoints can be. */
+export interface ITargets {
+  readonly state: PanelState<ITargetList>;
+  readonly changed: ISignal<ITargets, void>;
+  /** Where an endpoint goes when nothing is said; this machine while that is not known. */
+  readonly default: string;
+  /** The cluster that is configured, be it reachable or not; null where there is none. */
+  readonly cluster: ITarget | null;
+  /** The target of that name; null where there is none (or none is known yet). */
+  get(name: string): ITarget | null;
+  /** Ask anew; resolves when the answer has come, whether it worked or not. */
+  load(): Promise<void>;
+}
+
 /** What is known of artifacts and endpoints, and what can be done with them. Knows no DOM. */
 export interface IKaleServeModel extends IObservableDisposable {
   /** The REST API, for calls that leave the shared state alone: predictions, logs, dry runs. */
@@ -65,6 +81,9 @@ export interface IKaleServeModel extends IObservableDisposable {
 
   readonly environments: IEnvironments;
 
+  /** Taken with each snapshot. */
+  readonly targets: ITargets;
+
   /** The artifact whose lineage is shown. */
   readonly selection: ISelection | null;
   readonly selectionChanged: ISignal<IKaleServeModel, ISelection | null>;
@@ -73,6 +92,9 @@ export interface IKaleServeModel extends IObservableDisposable {
   /** Submit an endpoint (or the next revision of one); it is in `services` when this resolves. */
   serve(request: IServiceRequest): Promise<IAccepted>;
   deleteService(key: IServiceKey): Promise<void>;
+  /** Let go of what serves and keep the endpoint. */
+  pauseService(key: IServiceKey): Promise<void>;
+  resumeService(key: IServiceKey): Promise<void>;
   deleteArtifact(id: number): Promise<void>;
 
   /** Take a snapshot now; resolves when it has come, whether it worked or not. */
@@ -90,23 +112,23 @@ export const IKaleServeModel = new Token<IKaleServeModel>(
 
 /** The commands that the parts of the extension call of each other. */
 export namespace CommandIDs {
-  /** args {name, namespace}: the endpoint's panel in the main area. */
+  /** args {name, namespace, target}: the endpoint's panel in the main area. */
   export const openEndpoint = 'kale-serve:open-endpoint';
   /** args {id}: the serve form for an artifact that exists. */
   export const serveArtifact = 'kale-serve:serve-artifact';
   /** The serve form for a model of the selected notebook cell. */
   export const serveCell = 'kale-serve:serve-cell';
-  /** args {name, namespace}: follow an endpoint's log in the main area. */
+  /** args {name, namespace, target}: follow an endpoint's log in the main area. */
   export const showLogs = 'kale-serve:show-logs';
   /** args {id, label}: the lineage of an artifact in the main area. */
   export const showLineage = 'kale-serve:show-lineage';
-  /** args {name, namespace}: asks, then removes the endpoint. */
+  /** args {name, namespace, target}: asks, then removes the endpoint. */
   export const deleteEndpoint = 'kale-serve:delete-endpoint';
   /** args {id}: asks, then removes the artifact. */
   export const deleteArtifact = 'kale-serve:delete-artifact';
   /** args {name, label}: asks, then removes the environment. */
   export const deleteEnvironment = 'kale-serve:delete-environment';
-  /** args {name, namespace}: the endpoint's URL into the clipboard. */
+  /** args {name, namespace, target}: the endpoint's URL into the clipboard. */
   export const copyUrl = 'kale-serve:copy-url';
   export const refresh = 'kale-serve:refresh';
   export const showSidebar = 'kale-serve:show-sidebar';

@@ -1,4 +1,4 @@
-import type { IArtifact, ILineage, ILineageNode, IService } from '../api';
+import type { IArtifact, ILineage, ILineageNode, IService, ITarget } from '../api';
 
 /** A model artifact as the server sends it. */
 export function artifact(id: number, change: Partial<IArtifact> = {}): IArtifact {
@@ -32,6 +32,7 @@ export function service(name: string, change: Partial<IService> = {}): IService 
     name,
     namespace: 'default',
     target: 'local',
+    managed: true,
     revision: 1,
     ready_revision: 1,
     created_at: 0,
@@ -52,8 +53,32 @@ export function service(name: string, change: Partial<IService> = {}): IService 
     stages: [],
     error: null,
     socket: '',
+    base: '',
+    addresses: [],
     url: `http://127.0.0.1:1/serving/default/${name}`,
     components: [],
+    ...change
+  };
+}
+
+/** A target as the server sends it: this machine, or a cluster that can be used. */
+export function target(name = 'local', change: Partial<ITarget> = {}): ITarget {
+  const isHere = name === 'local';
+  return {
+    name,
+    title: isHere ? 'This machine' : 'kubeflow-user / KServe 0.20',
+    configured: true,
+    available: true,
+    reason: null,
+    hint: null,
+    namespace: isHere ? 'default' : 'kubeflow-user',
+    context: isHere ? null : 'team',
+    server: isHere ? null : '10.0.0.1:6443',
+    kserve_version: isHere ? null : '0.20',
+    modes: isHere ? [] : ['Standard', 'Knative'],
+    store: isHere ? null : { kind: 's3' },
+    stale_since: null,
+    rights: [],
     ...change
   };
 }

@@ -3,6 +3,7 @@ import { ServerConnection } from '@jupyterlab/services';
 import type { JSONValue } from '@lumino/coreutils';
 
 import { ApiError, errorFromAnswer } from './errors';
+import type { IServiceKey } from './key';
 import { readEventStream } from './sse';
 import type {
   IAccepted,
@@ -18,15 +19,11 @@ import type {
   IRuntime,
   IService,
   IServiceList,
+  IServiceObject,
   IServiceRequest,
+  ITargetList,
   Protocol
 } from './types';
-
-/** An endpoint's address: its namespace and its name. */
-export interface IServiceKey {
-  name: string;
-  namespace: string;
-}
 
 export interface IPrediction {
   /** The body as it came; predictions are not interpreted here. */
@@ -96,33 +93,53 @@ export class ApiClient {
     return this._json<IServiceList>('GET', 'api/services');
   }
 
-  service(name: string): Promise<IService> {
-    return this._json<IService>('GET', `api/services/${encodeURIComponent(name)}`);
+  /** Where endpoints can be. */
+  targets(): Promise<ITargetList> {
+    return this._json<ITargetList>('GET', 'api/targets');
+  }
+
+  service(key: IServiceKey): Promise<IService> {
+    return this._json<IService>('GET', servicePath(key));
+  }
+
+  /** What was sent to the cluster, what is there, and what others have changed. */
+  serviceObject(key: IServiceKey, signal?: AbortSignal): Promise<IServiceObject> {
+    return this._json<IServiceObject>('GET', servicePath(key, '/object'), undefined, signal);
+  }
+
+  /** Let go of what serves and keep the endpoint. */
+  pause(key: IServiceKey): Promise<IService> {
+    return this._json<IService>('POST', servicePath(key, '/pause'), {});
+  }
+
+  resume(key: IServiceKey): Promise<IService> {
+    return this._json<IService>('POST', servicePath(key, '/resume'), {});
   }
 
   serve(request: IServiceRequest): Promise<IAccepted> {
     return this._json<IAccepted>('POST', 'api/services', { ...request, dry_run: false });
   }
 
-  dryRun(request: IServiceRequest): Promise<IDryRun> {
-    return this._json<IDryRun>('POST', 'api/services', { ...request, dry_run: true });
+  /** What would be said and sent; nothing is changed. */
+  dryRun(request: IServiceRequest, signal?: AbortSignal): Promise<IDryRun> {
+    return this._json<IDryRun>('POST', 'api/services', { ...request, dry_run: true }, signal);
   }
 
-  async deleteService(name: string): Promise<void> {
-    await this._text('DELETE', `api/services/${encodeURIComponent(name)}`);
+  async deleteService(key: IServiceKey): Promise<void> {
+    await this._text('DELETE', servicePath(key));
   }
 
   /** The last lines of an endpoint's log. */
-  logs(name: string, options: ILogOptions = {}): Promise<string> {
-    return this._text('GET', `api/services/${encodeURIComponent(name)}/logs${queryString({ ...options })}`);
+  logs(key: IServiceKey, options: ILogOptions = {}): Promise<string> {
+    return this._text('GET', servicePath(key, '/logs', { ...options }));
   }
 
   /**
    * The last lines, then what is written, in pieces that may end anywhere, until the signal aborts or the endpoint has
    * gone. The first piece is empty and says that the log is followed, be there lines or not.
    */
-  async *followLogs(name: string, options: ILogOptions, signal: AbortSignal): AsyncGenerator<string> {
-    const path = `api/services/${encodeURIComponent(name)}/logs${queryString({ ...options, follow: 1 })}`;
+  async *followLogs(key: IServiceKey, options: ILogOptions, signal: AbortSignal): AsyncGenerator<string> {
+    const path = servicePath(key, '/logs', { ...options, follow: 1 });
     const response = await this._fetch('GET', path, undefined, signal);
     if (!response.body) {
       return;
@@ -142,7 +159,8 @@ export class ApiClient {
   ): Promise<IPrediction> {
     const model = encodeURIComponent(key.name);
     const call = protocol === 'v1' ? `v1/models/${model}:predict` : `v2/models/${model}/infer`;
-    const path = `serving/${encodeURIComponent(key.namespace)}/${model}/${call}`;
+    const where = queryString({ target: key.target });
+    const path = `serving/${encodeURIComponent(key.namespace)}/${model}/${call}${where}`;
     const started = performance.now();
     const response = await this._fetch('POST', path, body, signal);
     const text = await response.text();
@@ -204,6 +222,11 @@ export class ApiClient {
   }
 
   private readonly _settings: ServerConnection.ISettings;
+}
+
+/** The path of one endpoint's calls. */
+function servicePath({ target, namespace, name }: IServiceKey, call = '', query: Query = {}): string {
+  return `api/services/${encodeURIComponent(name)}${call}${queryString({ namespace, target, ...query })}`;
 }
 
 function queryString(query: Query): string {

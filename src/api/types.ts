@@ -125,6 +125,8 @@ export interface IService {
   name: string;
   namespace: string;
   target: string;
+  /** Whether it is ours: what others have made is shown and predicted with, never changed. */
+  managed: boolean;
   revision: number;
   ready_revision: number | null;
   created_at: number;
@@ -148,8 +150,75 @@ export interface IService {
   stages: IStage[];
   error: IErrorBody | null;
   socket: string;
+  /** What stands before /v1 or /v2 on the socket. */
+  base: string;
+  /** The ways to it on its cluster, the likeliest first; none on this machine. */
+  addresses: IAddress[];
   url: string;
   components: IComponent[];
+}
+
+/** A way to a service of a cluster. */
+export interface IAddress {
+  kind: string;
+  url: string;
+  host: string | null;
+  /** Whether a prediction came through; null where nobody has tried. */
+  works: boolean | null;
+  why: string | null;
+}
+
+/** A service's object on its cluster. */
+export interface IServiceObject {
+  applied: JSONObject | null;
+  live: JSONObject | null;
+  yaml: string | null;
+  /** Paths that others have changed since. */
+  drift: string[];
+}
+
+/** What we may do there. */
+export interface IRight {
+  verb: string;
+  resource: string;
+  /** Null where the cluster would not say. */
+  allowed: boolean | null;
+  needed: boolean;
+  /** What does not work without it. */
+  without: string;
+}
+
+/** The name of a deployment mode as the cluster's KServe writes it. */
+export type DeploymentMode = string;
+
+/** A place where endpoints can be. */
+export interface ITarget {
+  /** `local` or `kserve`. */
+  name: string;
+  title: string;
+  /** Whether somebody has said which one is meant; this machine always is. */
+  configured: boolean;
+  available: boolean;
+  /** Why it cannot be used; null where it can. */
+  reason: string | null;
+  hint: string | null;
+  namespace: string | null;
+  context: string | null;
+  /** The API server, `host:port`. */
+  server: string | null;
+  kserve_version: string | null;
+  modes: DeploymentMode[];
+  /** Where models are published to; null where nothing is configured. */
+  store: ({ kind: string } & JSONObject) | null;
+  /** Since when the cluster has not been heard; null while what is shown is live. */
+  stale_since: number | null;
+  rights: IRight[];
+}
+
+export interface ITargetList {
+  /** Where an endpoint goes when nothing is said. */
+  default: string;
+  items: ITarget[];
 }
 
 export interface IServiceList {
@@ -166,7 +235,8 @@ export interface ISession {
 
 export interface IServiceRequest {
   name: string | null;
-  namespace: string;
+  /** Null: the target's own. */
+  namespace: string | null;
   /** An artifact's id, or "name:version". */
   model: number | string | null;
   transformer: number | string | null;
@@ -174,6 +244,10 @@ export interface IServiceRequest {
   target: string;
   create_only: boolean;
   dry_run?: boolean;
+  /** Take over an object of that name which others have made. */
+  overwrite?: boolean;
+  /** Give the servers what this notebook's pod was given by PodDefaults. */
+  propagate_configurations?: boolean;
   session?: ISession | null;
 }
 
@@ -193,6 +267,9 @@ export interface IAccepted extends IService {
 export interface IDryRun {
   findings: IFinding[];
   service: IService | null;
+  /** What would be sent; null where the target has no objects. */
+  object: JSONObject | null;
+  yaml: string | null;
 }
 
 /** A kind of model server, and whether it can run here. */
@@ -233,6 +310,8 @@ export interface IStateEvent {
   kind: 'service' | 'artifact' | 'gap';
   name: string;
   namespace?: string | null;
+  /** Endpoints only. */
+  target?: string | null;
   /** Artifacts only. */
   id?: number | null;
   revision?: number | null;

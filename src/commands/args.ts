@@ -1,6 +1,7 @@
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 
-import type { IServiceKey } from '../api';
+import { DEFAULT_NAMESPACE, LOCAL_TARGET, keyFrom } from '../api/key';
+import type { IServiceKey } from '../api/key';
 
 /** `describedBy` of the commands on an endpoint. */
 export const ENDPOINT_ARGS = {
@@ -8,7 +9,8 @@ export const ENDPOINT_ARGS = {
     type: 'object',
     properties: {
       name: { type: 'string', description: 'The name of the endpoint' },
-      namespace: { type: 'string', description: 'Its namespace', default: 'default' }
+      namespace: { type: 'string', description: 'Its namespace', default: DEFAULT_NAMESPACE },
+      target: { type: 'string', description: 'Where it is: "local" or "kserve"', default: LOCAL_TARGET }
     },
     required: ['name']
   }
@@ -42,11 +44,8 @@ export const NO_ARGS = { args: { type: 'object', properties: {} } };
 
 /** The endpoint that a command is about; null where the arguments name none. */
 export function endpointOf(args: ReadonlyPartialJSONObject): IServiceKey | null {
-  const { name, namespace } = args;
-  if (typeof name !== 'string' || !name) {
-    return null;
-  }
-  return { name, namespace: typeof namespace === 'string' && namespace ? namespace : 'default' };
+  const { name } = args;
+  return typeof name === 'string' && name ? keyFrom(name, args) : null;
 }
 
 export interface IArtifactArgs {

@@ -1,8 +1,8 @@
 import { Debouncer } from '@lumino/polling';
 import React, { useEffect, useState } from 'react';
 
-import { asApiError } from '../api';
-import type { ILineage, ILineageNode } from '../api';
+import { asApiError, keyFrom } from '../api';
+import type { ILineage, ILineageNode, IServiceKey } from '../api';
 import { failed } from '../model/state';
 import type { PanelState } from '../model/state';
 import { CommandIDs } from '../tokens';
@@ -30,7 +30,7 @@ export function LineageView(props: ILineageViewProps): JSX.Element {
   const [active, setActive] = useState<string | null>(null);
   const onActivate = (node: ILineageNode): void => {
     if (isEndpoint(node)) {
-      void commands.execute(CommandIDs.openEndpoint, keyOf(node));
+      void commands.execute(CommandIDs.openEndpoint, { ...keyOf(node) });
     } else if (node.kind === 'artifact') {
       onSelect({ artifact: node.id, label: nodeTitle(node) });
     }
@@ -62,9 +62,9 @@ export function LineageView(props: ILineageViewProps): JSX.Element {
   );
 }
 
-function keyOf(node: ILineageNode): { name: string; namespace: string } {
-  const namespace = node.properties['namespace'];
-  return { name: node.name, namespace: typeof namespace === 'string' ? namespace : 'default' };
+function keyOf(node: ILineageNode): IServiceKey {
+  const { target, namespace } = node.properties;
+  return keyFrom(node.name, { target, namespace });
 }
 
 function useLineage({ model, selection }: ILineageViewProps): [PanelState<ILineage>, () => void] {

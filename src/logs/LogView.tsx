@@ -18,12 +18,12 @@ export function LogView({ model, serviceKey, trans }: ILogViewProps): JSX.Elemen
   useSignal(model.servicesChanged);
   const service = model.service(serviceKey);
   const names = [...new Set((service?.components ?? []).map(each => each.component))];
-  const { name, namespace } = serviceKey;
+  const { target, name, namespace } = serviceKey;
   // A new revision writes a new log.
   const revision = service?.revision ?? null;
   const follower = useMemo(
-    () => new LogFollower(model.client, { name, namespace }, component ? { component } : {}),
-    [model, name, namespace, component, revision]
+    () => new LogFollower(model.client, { target, name, namespace }, component ? { component } : {}),
+    [model, target, name, namespace, component, revision]
   );
   useEffect(() => {
     void follower.run();

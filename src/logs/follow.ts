@@ -83,11 +83,7 @@ export class LogFollower implements IObservableDisposable {
   }
 
   private async _once(): Promise<void> {
-    const chunks = this._client.followLogs(
-      this._key.name,
-      { tail: TAIL, ...this._options },
-      this._abort.signal
-    );
+    const chunks = this._client.followLogs(this._key, { tail: TAIL, ...this._options }, this._abort.signal);
     let first = true;
     for await (const text of chunks) {
       if (first) {

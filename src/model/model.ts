@@ -5,7 +5,7 @@ import { Poll } from '@lumino/polling';
 import { Signal } from '@lumino/signaling';
 import type { ISignal } from '@lumino/signaling';
 
-import { asApiError } from '../api';
+import { asApiError, keyFrom, keyOf, keyText } from '../api';
 import type {
   ApiClient,
   ApiError,
@@ -21,6 +21,7 @@ import { react, readEmission } from './events';
 import { ModelList } from './modellist';
 import { arrived, failed } from './state';
 import type { PanelState } from './state';
+import { Targets } from './targets';
 
 /** How often to look while a panel can be seen, in milliseconds: only a guard, the events say what changes. */
 const GUARD_INTERVAL = 60_000;
@@ -33,6 +34,7 @@ export class KaleServeModel implements IKaleServeModel {
   constructor(options: KaleServeModel.IOptions) {
     this.client = options.client;
     this.environments = new Environments(options.client);
+    this.targets = new Targets(options.client);
     this._events = options.events;
     this._models = new ModelList(options.client);
     this._models.changed.connect(this._onModelsChanged, this);
@@ -49,6 +51,7 @@ export class KaleServeModel implements IKaleServeModel {
 
   readonly client: ApiClient;
   readonly environments: Environments;
+  readonly targets: Targets;
 
   get services(): PanelState<readonly IService[]> {
     return this._services;
@@ -103,6 +106,7 @@ export class KaleServeModel implements IKaleServeModel {
     this._poll.dispose();
     this._models.dispose();
     this.environments.dispose();
+    this.targets.dispose();
     this._disposed.emit();
     Signal.clearData(this);
   }
@@ -120,7 +124,7 @@ export class KaleServeModel implements IKaleServeModel {
   }
 
   service(key: IServiceKey): IService | null {
-    return this._known.get(keyOf(key)) ?? null;
+    return this._known.get(keyText(key)) ?? null;
   }
 
   setSearch(text: string): void {
@@ -150,8 +154,16 @@ export class KaleServeModel implements IKaleServeModel {
   }
 
   async deleteService(key: IServiceKey): Promise<void> {
-    await this.client.deleteService(key.name);
+    await this.client.deleteService(key);
     this._remove(key);
+  }
+
+  async pauseService(key: IServiceKey): Promise<void> {
+    this._put(await this.client.pause(key));
+  }
+
+  async resumeService(key: IServiceKey): Promise<void> {
+    this._put(await this.client.resume(key));
   }
 
   async deleteArtifact(id: number): Promise<void> {
@@ -200,7 +212,7 @@ export class KaleServeModel implements IKaleServeModel {
   }
 
   private async _snapshot(): Promise<void> {
-    const models = this._models.reload();
+    const others = Promise.all([this._models.reload(), this.targets.load()]);
     try {
       const { seq, items } = await this.client.services();
       if (this._isDisposed) {
@@ -212,40 +224,42 @@ export class KaleServeModel implements IKaleServeModel {
     } catch (reason) {
       this._fail(asApiError(reason));
     }
-    await models;
+    await others;
   }
 
   private _replace(items: IService[]): void {
     const before = new Map(this._known);
-    this._known = new Map(items.map(item => [keyOf(item), item]));
+    this._known = new Map(items.map(item => [keyText(item), item]));
     this._publish();
     for (const [key, item] of this._known) {
       const old = before.get(key);
       before.delete(key);
       if (!old || !sameJSON(old, item)) {
-        this._serviceChanged.emit({ name: item.name, namespace: item.namespace });
+        this._serviceChanged.emit(keyOf(item));
       }
     }
     for (const gone of before.values()) {
-      this._serviceChanged.emit({ name: gone.name, namespace: gone.namespace });
+      this._serviceChanged.emit(keyOf(gone));
     }
   }
 
   private _put(service: IService): void {
-    this._known.set(keyOf(service), service);
+    this._known.set(keyText(service), service);
     this._publish();
-    this._serviceChanged.emit({ name: service.name, namespace: service.namespace });
+    this._serviceChanged.emit(keyOf(service));
   }
 
   private _remove(key: IServiceKey): void {
-    if (this._known.delete(keyOf(key))) {
+    if (this._known.delete(keyText(key))) {
       this._publish();
-      this._serviceChanged.emit({ name: key.name, namespace: key.namespace });
+      this._serviceChanged.emit(keyOf(key));
     }
   }
 
   private _publish(): void {
-    const items = [...this._known.values()].sort((a, b) => a.name.localeCompare(b.name));
+    const items = [...this._known.values()].sort(
+      (a, b) => a.name.localeCompare(b.name) || keyText(a).localeCompare(keyText(b))
+    );
     this._setServices(arrived<readonly IService[]>(items, items.length === 0));
   }
 
@@ -263,7 +277,7 @@ export class KaleServeModel implements IKaleServeModel {
     if (!event || this._isDisposed) {
       return;
     }
-    const key = { name: event.name, namespace: event.namespace ?? 'default' };
+    const key = keyFrom(event.name, event);
     const reaction = react(event, this._seen, event.kind === 'service' ? this.service(key) : null);
     if (reaction === 'snapshot') {
       void this._snapshotSoon();
@@ -296,7 +310,7 @@ export class KaleServeModel implements IKaleServeModel {
 
   /** One request per endpoint at a time; events that come meanwhile make one more. */
   private async _fetch(key: IServiceKey): Promise<void> {
-    const id = keyOf(key);
+    const id = keyText(key);
     if (this._fetching.has(id)) {
       this._fetching.set(id, true);
       return;
@@ -305,7 +319,7 @@ export class KaleServeModel implements IKaleServeModel {
     try {
       do {
         this._fetching.set(id, false);
-        const service = await this.client.service(key.name);
+        const service = await this.client.service(key);
         if (!this._isDisposed) {
           this._put(service);
         }
@@ -346,10 +360,6 @@ export namespace KaleServeModel {
     client: ApiClient;
     events: Event.IManager;
   }
-}
-
-function keyOf(key: IServiceKey): string {
-  return `${key.namespace}/${key.name}`;
 }
 
 function sameJSON(a: IService, b: IService): boolean {

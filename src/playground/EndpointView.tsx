@@ -2,6 +2,7 @@ import { Clipboard } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useEffect, useMemo, useState } from 'react';
 
+import { isSameKey } from '../api';
 import type { IService, IServiceKey } from '../api';
 import { LogView } from '../logs/LogView';
 import { dataOf } from '../model/state';
@@ -26,7 +27,7 @@ export interface IEndpointViewProps {
 
 /** One endpoint in the main area, live. */
 export function EndpointView({ model, endpoint, trans }: IEndpointViewProps): JSX.Element {
-  useSignal(model.serviceChanged, key => key.name === endpoint.name && key.namespace === endpoint.namespace);
+  useSignal(model.serviceChanged, key => isSameKey(key, endpoint));
   useSignal(model.servicesChanged);
   const service = model.service(endpoint);
   if (service) {

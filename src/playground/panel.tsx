@@ -3,6 +3,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import type { Message } from '@lumino/messaging';
 import React from 'react';
 
+import { keyText } from '../api';
 import type { IServiceKey } from '../api';
 import { kaleServeIcon } from '../icons';
 import type { IKaleServeModel } from '../tokens';
@@ -42,7 +43,7 @@ export class EndpointPanel extends MainAreaWidget<ReactWidget> {
   constructor(model: IKaleServeModel, endpoint: IServiceKey, trans: TranslationBundle) {
     super({ content: new EndpointBody(model, endpoint, trans) });
     this.endpoint = endpoint;
-    this.id = `kale-serve-endpoint-${endpoint.namespace}-${endpoint.name}`;
+    this.id = `kale-serve-endpoint-${keyText(endpoint)}`;
     this.title.label = endpoint.name;
     this.title.caption = trans.__('Endpoint %1', endpoint.name);
     this.title.icon = kaleServeIcon;

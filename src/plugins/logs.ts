@@ -4,6 +4,7 @@ import { MainAreaWidget, WidgetTracker } from '@jupyterlab/apputils';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { listIcon } from '@jupyterlab/ui-components';
 
+import { keyText } from '../api/key';
 import { ENDPOINT_ARGS, endpointOf } from '../commands/args';
 import type { LogPanel } from '../logs/panel';
 import { CommandIDs, IKaleServeModel } from '../tokens';
@@ -34,7 +35,7 @@ export const logsPlugin: JupyterFrontEndPlugin<void> = {
         if (!key) {
           return;
         }
-        const id = `kale-serve-logs:${key.namespace}/${key.name}`;
+        const id = `kale-serve-logs:${keyText(key)}`;
         let widget = tracker.find(candidate => candidate.id === id);
         if (!widget) {
           const { LogPanel } = await import('../logs/panel');

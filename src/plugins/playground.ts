@@ -3,6 +3,8 @@ import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/applica
 import { WidgetTracker } from '@jupyterlab/apputils';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
+import { isSameKey, keyText } from '../api/key';
+import { ENDPOINT_ARGS, endpointOf } from '../commands/args';
 import { kaleServeIcon } from '../icons';
 import type { EndpointPanel } from '../playground/panel';
 import { CommandIDs, IKaleServeModel } from '../tokens';
@@ -26,28 +28,16 @@ export const playgroundPlugin: JupyterFrontEndPlugin<void> = {
       label: args => (args['name'] ? trans.__('Open %1', String(args['name'])) : trans.__('Open Endpoint')),
       caption: trans.__('Try predictions of an endpoint, and copy the call'),
       icon: kaleServeIcon,
-      describedBy: {
-        args: {
-          type: 'object',
-          required: ['name'],
-          properties: {
-            name: { type: 'string', description: trans.__('The name of the endpoint') },
-            namespace: { type: 'string', description: trans.__('Its namespace; "default" if left out') }
-          }
-        }
-      },
+      describedBy: ENDPOINT_ARGS,
       execute: async args => {
-        const name = String(args['name'] ?? '');
-        const namespace = String(args['namespace'] ?? 'default');
-        if (name === '') {
+        const key = endpointOf(args);
+        if (!key) {
           throw new Error(trans.__('Which endpoint? Give its name.'));
         }
         const { EndpointPanel } = await import('../playground/panel');
-        let panel = tracker.find(
-          widget => widget.endpoint.name === name && widget.endpoint.namespace === namespace
-        );
+        let panel = tracker.find(widget => isSameKey(widget.endpoint, key));
         if (!panel) {
-          panel = new EndpointPanel(model, { name, namespace }, trans);
+          panel = new EndpointPanel(model, key, trans);
           void tracker.add(panel);
         }
         if (!panel.isAttached) {
@@ -61,7 +51,7 @@ export const playgroundPlugin: JupyterFrontEndPlugin<void> = {
       void restorer.restore(tracker, {
         command: CommandIDs.openEndpoint,
         args: panel => ({ ...panel.endpoint }),
-        name: panel => `${panel.endpoint.namespace}/${panel.endpoint.name}`
+        name: panel => keyText(panel.endpoint)
       });
     }
   }

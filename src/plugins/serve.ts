@@ -3,6 +3,7 @@ import { ICommandPalette } from '@jupyterlab/apputils';
 import { INotebookTracker } from '@jupyterlab/notebook';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
+import { keyOf } from '../api/key';
 import { kaleServeIcon } from '../icons';
 import type { Source } from '../serveform/flow';
 import { CommandIDs, IKaleServeModel } from '../tokens';
@@ -29,7 +30,7 @@ export const servePlugin: JupyterFrontEndPlugin<void> = {
       const { showServeDialog } = await import('../serveform/dialog');
       const service = await showServeDialog(new ServeFlow(model, source), title, trans);
       if (service) {
-        await commands.execute(CommandIDs.openEndpoint, { name: service.name, namespace: service.namespace });
+        await commands.execute(CommandIDs.openEndpoint, { ...keyOf(service) });
       }
     };
 

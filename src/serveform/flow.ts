@@ -1,4 +1,5 @@
 /** The work behind the serve form: look, submit, serve, watch. Knows no DOM. */
+import { isSameKey } from '../api';
 import type { IRuntime, IService, IServiceKey, IServiceRequest } from '../api';
 import type { NotebookKernel } from '../kernel';
 import { dataOf } from '../model/state';
@@ -111,7 +112,7 @@ export class ServeFlow {
   /** Call `report` whenever the endpoint has changed, until the returned function is called. */
   watch(key: IServiceKey, report: (service: IService | null) => void): () => void {
     const onChanged = (_: IKaleServeModel, changed: IServiceKey): void => {
-      if (changed.name === key.name && changed.namespace === key.namespace) {
+      if (isSameKey(changed, key)) {
         report(this.model.service(key));
       }
     };

@@ -1,6 +1,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useState } from 'react';
 
+import { keyOf } from '../api';
 import type { IService } from '../api';
 import { CommandIDs } from '../tokens';
 import { Stages } from '../ui/Stages';
@@ -16,7 +17,7 @@ export interface IEndpointRowProps extends IPanelProps {
 /** One endpoint: a line that says whether it is fine, and where it is not, why and what to do. */
 export function EndpointRow(props: IEndpointRowProps): JSX.Element {
   const { service, commands, trans, openMenu } = props;
-  const key = { name: service.name, namespace: service.namespace };
+  const key = { ...keyOf(service) };
   const entries = endpointEntries(service);
   return (
     <li
@@ -108,9 +109,7 @@ function Failure({ service, commands, trans }: IEndpointRowProps): JSX.Element {
           type="button"
           className="jp-KaleServe-link"
           aria-label={trans.__('logs of %1', service.name)}
-          onClick={() =>
-            void commands.execute(CommandIDs.showLogs, { name: service.name, namespace: service.namespace })
-          }
+          onClick={() => void commands.execute(CommandIDs.showLogs, { ...keyOf(service) })}
         >
           {trans.__('logs')}
         </button>
@@ -130,7 +129,7 @@ function Failure({ service, commands, trans }: IEndpointRowProps): JSX.Element {
 }
 
 function endpointEntries(service: IService): IMenuEntry[] {
-  const key = { name: service.name, namespace: service.namespace };
+  const key = { ...keyOf(service) };
   const entries: IMenuEntry[] = [
     { command: CommandIDs.openEndpoint, args: key },
     { command: CommandIDs.copyUrl, args: key },

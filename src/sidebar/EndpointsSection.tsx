@@ -1,5 +1,6 @@
 import React from 'react';
 
+import { keyText } from '../api';
 import { CommandIDs } from '../tokens';
 import { StateView } from '../ui/StateView';
 import { useSignal } from '../ui/useSignal';
@@ -35,7 +36,7 @@ export function EndpointsSection(props: IPanelProps): JSX.Element {
       {services => (
         <ul className="jp-KaleServe-list">
           {services.map(service => (
-            <EndpointRow key={`${service.namespace}/${service.name}`} {...props} service={service} />
+            <EndpointRow key={keyText(service)} {...props} service={service} />
           ))}
         </ul>
       )}

@@ -1,5 +1,6 @@
 import React from 'react';
 
+import { keyOf, keyText } from '../api';
 import type { IService, ServiceState } from '../api';
 import { dataOf } from '../model/state';
 import { CommandIDs } from '../tokens';
@@ -27,17 +28,12 @@ export function ServingSection({ model, commands, trans }: IPanelProps): JSX.Ele
   return (
     <ul className="jp-KaleServe-list" role="list" aria-live="polite">
       {services.map(service => (
-        <li className="jp-KaleServe-item" key={`${service.namespace}/${service.name}`}>
+        <li className="jp-KaleServe-item" key={keyText(service)}>
           <div className="jp-KaleServe-line">
             <button
               type="button"
               className="jp-KaleServe-name"
-              onClick={() =>
-                void commands.execute(CommandIDs.openEndpoint, {
-                  name: service.name,
-                  namespace: service.namespace
-                })
-              }
+              onClick={() => void commands.execute(CommandIDs.openEndpoint, { ...keyOf(service) })}
             >
               {service.name}
             </button>

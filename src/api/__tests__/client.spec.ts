@@ -41,9 +41,10 @@ describe('ApiClient', () => {
     const server = new FakeServer();
     server.answer('POST serving/default/a/v2/models/a/infer', { body: { outputs: [] } });
     server.answer('POST serving/default/a/v1/models/a:predict', { body: { predictions: [] } });
-    const key = { name: 'a', namespace: 'default' };
+    const key = { name: 'a', namespace: 'default', target: 'kserve' };
     expect((await server.client.predict(key, 'v2', '{}')).json).toEqual({ outputs: [] });
     expect((await server.client.predict(key, 'v1', '{}')).json).toEqual({ predictions: [] });
+    expect(server.asked.every(call => call.endsWith('?target=kserve'))).toBe(true);
   });
 });
 

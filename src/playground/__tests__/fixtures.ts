@@ -110,6 +110,7 @@ export function service(change: Partial<IService> = {}): IService {
     name: 'tumour',
     namespace: 'default',
     target: 'local',
+    managed: true,
     revision: 3,
     ready_revision: 3,
     created_at: 1,
@@ -135,6 +136,8 @@ export function service(change: Partial<IService> = {}): IService {
     })),
     error: null,
     socket: '/run/f/0.sock',
+    base: '',
+    addresses: [],
     url: 'http://127.0.0.1:8787/serving/default/tumour',
     components: [],
     ...change

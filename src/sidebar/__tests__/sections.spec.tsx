@@ -62,7 +62,9 @@ describe('the side bar', () => {
     server.answer('GET api/services', { body: { seq: 1, items: [service('tumour')] } });
     await shown(<EndpointsSection {...props} />);
     await userEvent.click(screen.getByRole('button', { name: 'tumour' }));
-    expect(executed).toEqual([[CommandIDs.openEndpoint, { name: 'tumour', namespace: 'default' }]]);
+    expect(executed).toEqual([
+      [CommandIDs.openEndpoint, { name: 'tumour', namespace: 'default', target: 'local' }]
+    ]);
     await userEvent.click(screen.getByRole('button', { name: /What can be done/ }));
     const entries = menus[0].map(entry => (entry === 'separator' ? entry : entry.command));
     expect(entries).toEqual([
@@ -103,7 +105,9 @@ describe('the side bar', () => {
     await userEvent.click(screen.getByRole('button', { name: 'why?' }));
     expect(screen.getByText('XGBoostError: unknown version')).toBeVisible();
     await userEvent.click(screen.getByRole('button', { name: 'logs of fraud' }));
-    expect(executed).toEqual([[CommandIDs.showLogs, { name: 'fraud', namespace: 'default' }]]);
+    expect(executed).toEqual([
+      [CommandIDs.showLogs, { name: 'fraud', namespace: 'default', target: 'local' }]
+    ]);
   });
 
   it('says why nothing can be shown, and asks again at a click', async () => {
@@ -168,6 +172,8 @@ describe('the side bar', () => {
     expect(items[2]).toHaveFocus();
     expect(items[2]).toHaveAccessibleName('goes into: tumour, endpoint');
     await userEvent.keyboard('{Enter}');
-    expect(executed).toEqual([[CommandIDs.openEndpoint, { name: 'tumour', namespace: 'default' }]]);
+    expect(executed).toEqual([
+      [CommandIDs.openEndpoint, { name: 'tumour', namespace: 'default', target: 'local' }]
+    ]);
   });
 });
