@@ -39,9 +39,10 @@ interface IFormStepProps {
 export function FormStep(props: IFormStepProps): JSX.Element {
   const { flow, offer, values, refusal, trans } = props;
   const choice = useVersions(flow, chosen(offer, values), values, props.onChange, refusal === null);
-  const local = localNotes(values, choice, flow.services, trans);
+  const services = flow.services(values.target);
+  const local = localNotes(values, choice, services, trans);
   const isBroken = local.some(note => note.severity === 'error');
-  const { said, isAsking } = useServerNotes(flow, values, choice, offer, isBroken);
+  const { said, isAsking, yaml, runtime } = useServerNotes(flow, values, choice, offer, isBroken);
   const notes = [...local, ...said];
   // A refusal is told until its field changes, but the same may be tried again: the kernel may have changed.
   const refused = (refusal?.notes ?? []).filter(
@@ -52,7 +53,12 @@ export function FormStep(props: IFormStepProps): JSX.Element {
     <ServeForm
       offer={offer}
       choice={choice}
-      services={flow.services}
+      services={services}
+      servicesAt={target => flow.services(target)}
+      cluster={flow.model.targets.cluster}
+      yaml={yaml}
+      isAsking={isAsking}
+      clusterRuntime={runtime}
       values={values}
       notes={[...refused, ...notes]}
       ticks={ticksOf(
@@ -73,6 +79,17 @@ export function FormStep(props: IFormStepProps): JSX.Element {
   );
 }
 
+/** What a dry run has told. */
+interface IAnswer {
+  said: INote[];
+  /** What would be sent to the cluster. */
+  yaml: string | null;
+  /** The runtime that is taken. */
+  runtime: string | null;
+}
+
+const NO_ANSWER: IAnswer = { said: [], yaml: null, runtime: null };
+
 /** What the server's preflight says of the form as it stands, asked when the typing pauses. */
 function useServerNotes(
   flow: ServeFlow,
@@ -81,29 +98,37 @@ function useServerNotes(
   offer: IOffer,
   /** Whether something is wrong by looks alone: then nobody is asked. */
   isBroken: boolean
-): { said: INote[]; isAsking: boolean } {
+): IAnswer & { isAsking: boolean } {
   const request = flow.request(values, choice, offer);
   const question = JSON.stringify([request, isBroken]);
   const isSubmitted = choice.artifact !== null;
-  const [answer, setAnswer] = useState<{ question: string; said: INote[] }>({ question: '', said: [] });
+  const [answer, setAnswer] = useState<IAnswer & { question: string }>({ question: '', ...NO_ANSWER });
   useEffect(() => {
     if (isBroken) {
-      setAnswer({ question, said: [] });
+      setAnswer({ ...NO_ANSWER, question });
       return;
     }
     let isWanted = true;
-    const hear = (said: INote[]): void => {
+    const hear = (heard: IAnswer): void => {
       if (isWanted) {
-        setAnswer({ question, said });
+        setAnswer({ ...heard, question });
       }
     };
     const timer = window.setTimeout(() => {
       flow.model.client.dryRun(request).then(
-        ({ findings }) => hear(serverNotes(findings, isSubmitted)),
+        ({ findings, yaml, service }) =>
+          hear({
+            said: serverNotes(findings, isSubmitted),
+            yaml: yaml ?? null,
+            runtime: service?.runtime ?? null
+          }),
         reason => {
           // Of a model that is still only in the kernel the server knows nothing; serving it will tell.
           const notes = refusalNotes(errorBody(reason), values);
-          hear(notes.filter(note => isSubmitted || (note.field !== null && note.field !== 'model')));
+          hear({
+            ...NO_ANSWER,
+            said: notes.filter(note => isSubmitted || (note.field !== null && note.field !== 'model'))
+          });
         }
       );
     }, PAUSE);
@@ -113,7 +138,7 @@ function useServerNotes(
     };
   }, [flow, question]);
   // What was said of the form before stays until there is news: notes that come and go at each key are no help.
-  return { said: answer.said, isAsking: answer.question !== question };
+  return { ...answer, isAsking: answer.question !== question };
 }
 
 /**

@@ -15,6 +15,8 @@ export interface IRuntimeRowsProps {
   values: IServeValues;
   notes: readonly INote[];
   set: (change: Partial<IServeValues>) => void;
+  /** A line below all of them. */
+  hint?: string | null;
   trans: TranslationBundle;
 }
 
@@ -94,6 +96,7 @@ export function RuntimeRows(props: IRuntimeRowsProps): JSX.Element {
                   : null
               }
             />
+            {props.hint && <p className="jp-KaleServe-hint">{props.hint}</p>}
           </>
         )}
       </div>

@@ -1,20 +1,33 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import React, { useLayoutEffect, useRef } from 'react';
+import React, { useLayoutEffect, useRef, useState } from 'react';
 
-import type { IService } from '../api';
+import type { IService, ITarget } from '../api';
+import { Tabs } from '../ui/Tabs';
+import { runtimeName } from '../ui/words';
 import type { INote } from './checks';
+import { ResourceRows, WhereRow } from './ClusterRows';
 import { FormRow, SelectRow, TextOnlyRow, TextRow } from './FormRow';
-import { proposedValues } from './offer';
+import { movedValues, proposedValues } from './offer';
 import type { IModelChoice, IOffer, IServeValues } from './offer';
 import { Preflight } from './Preflight';
 import { RuntimeRows } from './RuntimeRows';
 import type { ITick } from './ticks';
+import { YamlView } from './YamlView';
 
 export interface IServeFormProps {
   offer: IOffer;
   /** The chosen model, with the versions of the name as it is typed now. */
   choice: IModelChoice;
+  /** Those of the chosen target. */
   services: readonly IService[];
+  servicesAt: (target: string) => readonly IService[];
+  /** The cluster that is configured. */
+  cluster: ITarget | null;
+  /** What would be sent to it. */
+  yaml: string | null;
+  isAsking: boolean;
+  /** The runtime that the cluster would take. */
+  clusterRuntime: string | null;
   values: IServeValues;
   notes: readonly INote[];
   ticks: readonly ITick[];
@@ -27,7 +40,9 @@ export interface IServeFormProps {
 
 /** What is to be served, under which name; everything is filled in already. */
 export function ServeForm(props: IServeFormProps): JSX.Element {
-  const { offer, choice, services, values, notes, canServe, onChange, trans } = props;
+  const { offer, choice, services, cluster, values, notes, canServe, onChange, trans } = props;
+  const [tab, setTab] = useState<'form' | 'yaml'>('form');
+  const onCluster = cluster !== null && values.target === cluster.name ? cluster : null;
   const form = useRef<HTMLFormElement>(null);
   useLayoutEffect(() => {
     // The dialog has opened without it; after a refusal the keyboard belongs where something is to be mended.
@@ -40,6 +55,66 @@ export function ServeForm(props: IServeFormProps): JSX.Element {
   }, []);
   const set = (change: Partial<IServeValues>): void => onChange({ ...values, ...change });
   const parts: IPartProps = { values, notes, set, trans };
+  const fields = (
+    <>
+      <SelectRow
+        label={trans.__('Model')}
+        field="model"
+        notes={notes}
+        value={choice.key}
+        onChange={key => {
+          const next = offer.models.find(model => model.key === key);
+          if (next) {
+            onChange(proposedValues(next, services, values.target));
+          }
+        }}
+        options={offer.models.map(model => ({ value: model.key, label: model.label }))}
+      />
+      {choice.variable !== null && <NameAndVersion {...parts} choice={choice} />}
+      <EndpointRows {...parts} services={services} />
+      {cluster !== null && (
+        <WhereRow
+          cluster={cluster}
+          target={values.target}
+          notes={notes}
+          onChoose={target => onChange(movedValues(values, choice, props.servicesAt(target), target))}
+          trans={trans}
+        />
+      )}
+      <SampleRow {...parts} choice={choice} />
+      {offer.transformers.length > 0 && (
+        <SelectRow
+          label={trans.__('Transformer')}
+          {...row(parts, 'transformer')}
+          options={[
+            { value: '', label: trans.__('none') },
+            ...offer.transformers.map(item => ({ value: item.key, label: item.label }))
+          ]}
+        />
+      )}
+      {onCluster === null ? (
+        <RuntimeRows
+          {...parts}
+          runtimes={offer.runtimes}
+          choice={choice}
+          hint={
+            cluster === null
+              ? trans.__('To serve on a Kubernetes cluster, say which: kale-serve cluster set --context NAME')
+              : null
+          }
+        />
+      ) : (
+        <>
+          <TextOnlyRow label={trans.__('Runtime')} field="runtime" notes={notes}>
+            {props.clusterRuntime === null
+              ? trans.__('the one of the cluster that fits')
+              : runtimeName(props.clusterRuntime, trans)}
+          </TextOnlyRow>
+          <ResourceRows {...parts} cluster={onCluster} />
+        </>
+      )}
+    </>
+  );
   return (
     <form
       ref={form}
@@ -52,34 +127,30 @@ export function ServeForm(props: IServeFormProps): JSX.Element {
         }
       }}
     >
-      <SelectRow
-        label={trans.__('Model')}
-        field="model"
-        notes={notes}
-        value={choice.key}
-        onChange={key => {
-          const next = offer.models.find(model => model.key === key);
-          if (next) {
-            onChange(proposedValues(next, services));
-          }
-        }}
-        options={offer.models.map(model => ({ value: model.key, label: model.label }))}
-      />
-      {choice.variable !== null && <NameAndVersion {...parts} choice={choice} />}
-      <EndpointRows {...parts} services={services} />
-      <TextOnlyRow label={trans.__('Where')}>{trans.__('this machine')}</TextOnlyRow>
-      <SampleRow {...parts} choice={choice} />
-      {offer.transformers.length > 0 && (
-        <SelectRow
-          label={trans.__('Transformer')}
-          {...row(parts, 'transformer')}
-          options={[
-            { value: '', label: trans.__('none') },
-            ...offer.transformers.map(item => ({ value: item.key, label: item.label }))
+      {onCluster === null ? (
+        fields
+      ) : (
+        <Tabs
+          label={trans.__('The form, or what it sends')}
+          tabs={[
+            { id: 'form', label: trans.__('Form') },
+            { id: 'yaml', label: trans.__('YAML') }
           ]}
-        />
+          selected={tab}
+          onSelect={setTab}
+        >
+          {tab === 'form' ? (
+            fields
+          ) : (
+            <YamlView
+              yaml={props.yaml}
+              isAsking={props.isAsking}
+              notes={notes.filter(note => note.severity === 'error' && note.field !== null)}
+              trans={trans}
+            />
+          )}
+        </Tabs>
       )}
-      <RuntimeRows {...parts} runtimes={offer.runtimes} choice={choice} />
       <Preflight ticks={props.ticks} notes={notes} trans={trans} />
       <div className="jp-KaleServe-buttons">
         <button type="button" className="jp-KaleServe-button" onClick={props.onCancel}>

@@ -15,6 +15,7 @@ import type { IOffer, IServeValues } from './offer';
 import { Progress } from './Progress';
 import { NOTHING_DONE, progressOf } from './stages';
 import type { IRun } from './stages';
+import { proposedTarget } from './where';
 
 export interface IServePanelProps {
   flow: ServeFlow;
@@ -128,8 +129,9 @@ export function ServePanel({ flow, onDone, onCancel, trans }: IServePanelProps):
 
 function firstView(offer: IOffer, flow: ServeFlow): View {
   const [first] = offer.models;
+  const target = proposedTarget(flow.model.targets);
   return first
-    ? { kind: 'form', offer, values: proposedValues(first, flow.services), refusal: null }
+    ? { kind: 'form', offer, values: proposedValues(first, flow.services(target), target), refusal: null }
     : { kind: 'empty' };
 }
 

@@ -1,12 +1,29 @@
 /** What can be said of the form's values before anything is sent. Pure. */
 import type { TranslationBundle } from '@jupyterlab/translation';
 
+import { LOCAL_TARGET } from '../api';
 import type { IErrorBody, IFinding, IService } from '../api';
 import { endpointName, LONGEST_NAME, targetName } from './offer';
 import type { IModelChoice, IServeValues } from './offer';
+import { isCount } from './resources';
 
 export type FieldName =
-  'model' | 'name' | 'version' | 'endpoint' | 'sample' | 'transformer' | 'runtime' | 'protocol';
+  | 'model'
+  | 'name'
+  | 'version'
+  | 'endpoint'
+  | 'where'
+  | 'sample'
+  | 'transformer'
+  | 'runtime'
+  | 'protocol'
+  | 'minReplicas'
+  | 'maxReplicas'
+  | 'requests'
+  | 'limits'
+  | 'serviceAccount'
+  | 'deploymentMode'
+  | 'propagate';
 
 export interface INote {
   field: FieldName | null;
@@ -14,6 +31,9 @@ export interface INote {
   message: string;
   fix: string | null;
 }
+
+/** What stands against the cluster itself. */
+const WHERE_CODES = ['RightMissing', 'ClusterUnavailable'];
 
 const ENDPOINT_NAME = /^[a-z]([-a-z0-9]*[a-z0-9])?$/;
 
@@ -76,6 +96,11 @@ export function localNotes(
       );
     }
   }
+  for (const field of ['minReplicas', 'maxReplicas'] as const) {
+    if (values.target !== LOCAL_TARGET && !isCount(values[field])) {
+      refuse(field, trans.__('A whole number, or nothing.'));
+    }
+  }
   return notes;
 }
 
@@ -106,6 +131,12 @@ export function isSame(field: FieldName | null, now: IServeValues, then: IServeV
       return true;
     case 'endpoint':
       return targetName(now) === targetName(then) && now.mode === then.mode;
+    case 'where':
+      return now.target === then.target;
+    case 'requests':
+      return now.requestsCpu === then.requestsCpu && now.requestsMemory === then.requestsMemory;
+    case 'limits':
+      return now.limitsCpu === then.limitsCpu && now.limitsMemory === then.limitsMemory;
     default:
       return now[field] === then[field];
   }
@@ -113,7 +144,12 @@ export function isSame(field: FieldName | null, now: IServeValues, then: IServeV
 
 function noteOf(finding: IFinding): INote {
   return {
-    field: finding.code === 'NoSample' ? 'sample' : fieldOf(finding.field),
+    field:
+      finding.code === 'NoSample'
+        ? 'sample'
+        : WHERE_CODES.includes(finding.code)
+          ? 'where'
+          : fieldOf(finding.field),
     severity: severityOf(finding.severity),
     message: finding.message,
     fix: finding.fix
@@ -133,6 +169,8 @@ function fieldOfCode(error: IErrorBody, values: IServeValues): FieldName | null 
     case 'UnsupportedModel':
     case 'SaveFailed':
       return 'model';
+    case 'ClusterUnavailable':
+      return 'where';
     case 'EnvironmentFailed':
     case 'ProgramMissing':
       return 'runtime';
@@ -155,6 +193,21 @@ function fieldOf(field: string | null): FieldName | null {
       return 'runtime';
     case 'config.protocol_version':
       return 'protocol';
+    case 'config.min_replicas':
+      return 'minReplicas';
+    case 'config.max_replicas':
+      return 'maxReplicas';
+    case 'config.requests':
+    case 'config.limits':
+      return field === 'config.limits' ? 'limits' : 'requests';
+    case 'config.service_account':
+      return 'serviceAccount';
+    case 'config.deployment_mode':
+      return 'deploymentMode';
+    case 'propagate_configurations':
+      return 'propagate';
+    case 'target':
+      return 'where';
     default:
       return null;
   }

@@ -1,5 +1,5 @@
 /** The work behind the serve form: look, submit, serve, watch. Knows no DOM. */
-import { isSameKey } from '../api';
+import { DEFAULT_NAMESPACE, LOCAL_TARGET, isSameKey } from '../api';
 import type { IRuntime, IService, IServiceKey, IServiceRequest } from '../api';
 import type { NotebookKernel } from '../kernel';
 import { dataOf } from '../model/state';
@@ -9,9 +9,8 @@ import { offerOfArtifact, offerOfFindings, targetName, transformerChoice } from 
 import type { IModelChoice, IOffer, IServeValues } from './offer';
 import { configOf } from './runtimes';
 import { NOTHING_DONE } from './stages';
+import { rememberTarget, servicesAt } from './where';
 import type { IRun } from './stages';
-
-export const NAMESPACE = 'default';
 
 /** Where the models come from. */
 export type Source =
@@ -26,8 +25,9 @@ export class ServeFlow {
   readonly model: IKaleServeModel;
   readonly source: Source;
 
-  get services(): readonly IService[] {
-    return dataOf(this.model.services) ?? [];
+  /** The endpoints of one target that the form can make a revision of. */
+  services(target: string): readonly IService[] {
+    return servicesAt(dataOf(this.model.services) ?? [], target, this.model.targets.cluster);
   }
 
   /** Whether looking has to wait for a running cell. */
@@ -41,7 +41,8 @@ export class ServeFlow {
     const [transformers, runtimes] = await Promise.all([
       client.artifacts({ type: 'kale.Transformer', limit: 50 }),
       // Without the list there is still the built-in server.
-      client.runtimes().catch((): IRuntime[] => [])
+      client.runtimes().catch((): IRuntime[] => []),
+      this.model.targets.load()
     ]);
     if (source.kind === 'artifact') {
       return offerOfArtifact(await client.artifact(source.id), transformers.items, runtimes);
@@ -56,12 +57,14 @@ export class ServeFlow {
     const transformer = offer.transformers.find(item => item.key === values.transformer);
     return {
       name: targetName(values),
-      namespace: NAMESPACE,
+      // A cluster's own namespace is its configuration's.
+      namespace: values.target === LOCAL_TARGET ? DEFAULT_NAMESPACE : null,
       model: choice.artifact,
       transformer: transformer?.id ?? null,
       config: configOf(values),
-      target: 'local',
+      target: values.target,
       create_only: values.mode === 'new',
+      ...(values.propagate ? { propagate_configurations: true } : {}),
       session: offer.session
     };
   }
@@ -100,6 +103,7 @@ export class ServeFlow {
         go({ submitted: [] });
       }
       const service = await this.model.serve(request);
+      rememberTarget(values.target);
       // Of a model that was only in the kernel the server has had nothing to say before.
       go({ service, findings: service.findings });
       return service;

@@ -1,6 +1,9 @@
 /** What the serve form can offer, and what it proposes. Pure. */
+import { LOCAL_TARGET } from '../api';
 import type { AnyProtocol, IArtifact, IRuntime, IService, ISession } from '../api';
 import type { IFindings, IFoundModel } from '../kernel';
+import { NO_RESOURCES, resourcesOf } from './resources';
+import type { IResourceValues } from './resources';
 
 /** A model to choose: a variable of the kernel, or an artifact that has been submitted. */
 export interface IModelChoice {
@@ -35,7 +38,11 @@ export interface IOffer {
   session: ISession | null;
 }
 
-export interface IServeValues {
+export interface IServeValues extends IResourceValues {
+  /** Name of the target: where it is served. */
+  target: string;
+  /** Whether the servers get the notebook's PodDefaults. */
+  propagate: boolean;
   /** Key of the model's choice. */
   model: string;
   name: string;
@@ -137,13 +144,23 @@ export function endpointName(text: string): string {
   return name.slice(0, LONGEST_NAME).replace(/-+$/, '');
 }
 
-/** Everything filled in for one of the models: the next revision where its endpoint is there already. */
-export function proposedValues(choice: IModelChoice, services: readonly IService[]): IServeValues {
+/**
+ * Everything filled in for one of the models: the next revision where its endpoint is there already.
+ * `services` are those of the target.
+ */
+export function proposedValues(
+  choice: IModelChoice,
+  services: readonly IService[],
+  target: string
+): IServeValues {
   const serving = services.find(
     service => service.model?.name === choice.name && service.state !== 'Deleting'
   );
   const derived = endpointName(choice.name);
   return {
+    ...(serving && target !== LOCAL_TARGET ? resourcesOf(serving.config) : NO_RESOURCES),
+    target,
+    propagate: false,
     model: choice.key,
     name: choice.name,
     version: choice.version,
@@ -156,6 +173,17 @@ export function proposedValues(choice: IModelChoice, services: readonly IService
     runtime: text(serving?.config['runtime']),
     protocol: text(serving?.config['protocol_version']) as IServeValues['protocol']
   };
+}
+
+/** The same model somewhere else: what was typed of the model stays. */
+export function movedValues(
+  values: IServeValues,
+  choice: IModelChoice,
+  services: readonly IService[],
+  target: string
+): IServeValues {
+  const { model, name, version, sample, transformer } = values;
+  return { ...proposedValues(choice, services, target), model, name, version, sample, transformer };
 }
 
 /** The first of name, name-2, name-3 … that no endpoint has. */

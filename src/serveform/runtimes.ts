@@ -2,9 +2,11 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { JSONObject } from '@lumino/coreutils';
 
+import { LOCAL_TARGET } from '../api';
 import type { AnyProtocol, IRuntime } from '../api';
 import { BUILT_IN, frameworkName, protocolName } from '../ui/words';
 import type { IServeValues } from './offer';
+import { resourceConfig } from './resources';
 
 /** More formats than that are no answer to why. */
 const MOST_NAMED = 3;
@@ -60,8 +62,10 @@ export function usualProtocol(
 }
 
 /** What of the ServeConfig the form decides: only what is not taken without asking. */
-export function configOf({ runtime, protocol }: IServeValues): JSONObject {
+export function configOf(values: IServeValues): JSONObject {
+  const { runtime, protocol } = values;
   return {
+    ...(values.target === LOCAL_TARGET ? {} : resourceConfig(values)),
     ...(runtime === '' ? {} : { runtime }),
     ...(protocol === '' ? {} : { protocol_version: protocol })
   };

@@ -7,6 +7,7 @@ export const STAGES = [
   'store',
   'environment',
   'create',
+  'schedule',
   'load',
   'predict',
   'ready'
@@ -42,7 +43,10 @@ export function progressOf(run: IRun): IProgress {
   const served = new Map((run.service?.stages ?? []).map(stage => [stage.name, stage]));
   // An artifact that is there was checked long ago, and most models need no environment of their own.
   const isShown = (name: string): boolean =>
-    served.has(name) || (name === 'check' ? run.submitted === null || name in own : name !== 'environment');
+    served.has(name) ||
+    (name === 'check'
+      ? run.submitted === null || name in own
+      : name !== 'environment' && name !== 'schedule');
   const stages = STAGES.filter(isShown).map((name): IStage => {
     const seen = served.get(name);
     if (seen) {

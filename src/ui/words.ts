@@ -67,6 +67,8 @@ export function stageWord(name: string, trans: TranslationBundle): string {
       return trans.__('environment');
     case 'create':
       return trans.__('create');
+    case 'schedule':
+      return trans.__('schedule');
     case 'load':
       return trans.__('load');
     case 'predict':
