@@ -15,6 +15,7 @@ from kale_serve_lab.artifacts import Model, Transformer, savers
 from kale_serve_lab.artifacts.session import session
 from kale_serve_lab.client import Client
 from kale_serve_lab.errors import (
+    Conflict,
     DaemonUnavailable,
     EndpointNotFound,
     InvalidConfig,
@@ -238,7 +239,7 @@ class InferenceService:
     def wait(self, timeout_seconds: float | None = None) -> InferenceService:
         """Shows progress until predictions are answered; returns itself.
 
-        Raises the cause as soon as the start has failed, and `Timeout`.
+        Raises the cause as soon as the start has failed, `Conflict` for one that is paused, and `Timeout`.
         """
         self._wait(timeout_seconds, _Progress())
         return self
@@ -342,6 +343,12 @@ class InferenceService:
         # A newer revision that somebody has served meanwhile takes the place of ours.
         if (service["ready_revision"] or 0) >= self._wanted:
             return True
+        if service.get("paused"):
+            raise Conflict(
+                f"{self.name} is paused: it uses nothing, and answers nothing.",
+                subject=self.name,
+                hint=".resume() starts it again; then .wait().",
+            )
         failed = service["state"] == "Failed" or any(
             stage["state"] == "failed" for stage in service["stages"]
         )

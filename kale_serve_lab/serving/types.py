@@ -340,7 +340,7 @@ class Status:
     """What is seen, in words.
 
     `stale_since`: the cluster has not answered since, and this is what was seen then. `drift`: the fields that others have
-    changed. `facts`: what the cluster tells that matters, newest first.
+    changed. `facts`: what the cluster tells that matters, newest first. `paused`: it waits to be resumed.
     """
 
     state: ServiceState
@@ -354,6 +354,7 @@ class Status:
     stale_since: int | None = None
     drift: tuple[str, ...] = ()
     facts: tuple[Fact, ...] = ()
+    paused: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """These keys of a Service in the daemon's API."""
@@ -369,4 +370,5 @@ class Status:
             "stale_since": self.stale_since,
             "drift": list(self.drift),
             "facts": [fact.to_json() for fact in self.facts],
+            "paused": self.paused,
         }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,8 @@ class KServeBackend:
         found = status(service, seen)
         if there is None:
             return found
+        # What was asked for last: the object may not say so yet.
+        found = replace(found, paused=there.record.progress.paused)
         found = beside(found, service, there.record.served, there.record.templates, seen)
         return before_it_comes(found, service) if there.settling else found
 

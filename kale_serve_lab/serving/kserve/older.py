@@ -44,6 +44,10 @@ def before_it_comes(found: Status, desired: InferenceService) -> Status:
         sentence=f"{loads.capitalize()}." if serves is None else f"Revision {serves} serves while {loads}.",
         next_step=None,
         error=None,
+        stages=tuple(
+            replace(stage, state="running", message="") if stage.state == "failed" else stage
+            for stage in found.stages
+        ),
     )
 
 

@@ -23,6 +23,8 @@ def status(desired: InferenceService | None, seen: Seen) -> Status:
     name = _name(desired, seen)
     why = _why(seen)
     state, sentence, step = _words(name, revision, seen, why)
+    if _paused(seen):
+        why = None
     failed = why.sentence if why is not None and why.terminal and state != "Deleting" else None
     ready = _ready_revision(seen, revision, state)
     if state in ("Ready", "Updating") and seen.drift:
@@ -37,7 +39,7 @@ def status(desired: InferenceService | None, seen: Seen) -> Status:
         next_step=step,
         ready_revision=ready,
         conditions=_conditions(seen),
-        stages=stages.stages(seen, revision, None if _paused(seen) else why, failed),
+        stages=stages.stages(seen, revision, why, failed),
         error=_error(seen, name, why) if failed is not None else None,
         components=pod_rows.rows(
             seen.pods, revision, {} if why is None or why.pod is None else {why.pod: why}
@@ -45,6 +47,7 @@ def status(desired: InferenceService | None, seen: Seen) -> Status:
         stale_since=seen.stale_since,
         drift=seen.drift,
         facts=facts(seen.events),
+        paused=_paused(seen),
     )
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from kale_serve_lab.serving.kserve.older import before_it_comes
 from kale_serve_lab.serving.kserve.seen import Probe, Publishing, Seen
 from kale_serve_lab.serving.kserve.status import status, terminal, wants_logs
 from kale_serve_lab.serving.types import Address
-from tests.serving.kserve_status.playing import service
+from tests.serving.kserve_status.playing import last, service
 
 NAME = "iris"
 POD = "iris-predictor-1-a"
@@ -529,3 +530,20 @@ def test_odd_objects_raise_nothing(odd: dict[str, Any]) -> None:
     assert status(service(NAME), what).sentence
     assert not terminal(what)
     assert wants_logs(what) == ()
+
+
+def test_an_earlier_revisions_failure_is_no_stage_of_the_one_on_its_way() -> None:
+    failed = status(service("missing-image"), last("missing-image"))
+    assert any(stage.state == "failed" for stage in failed.stages)
+    found = before_it_comes(failed, service("missing-image", 2))
+    assert (found.state, found.error, found.next_step) == ("Loading", None, None)
+    assert not any(stage.state == "failed" for stage in found.stages)
+
+
+def test_what_is_paused_has_not_failed() -> None:
+    seen = last("missing-image")
+    assert seen.object is not None
+    metadata = {**seen.object["metadata"], "annotations": {"serving.kserve.io/stop": "true"}}
+    found = status(service("missing-image"), replace(seen, object={**seen.object, "metadata": metadata}))
+    assert (found.paused, found.error) == (True, None)
+    assert "is being paused" in found.sentence
