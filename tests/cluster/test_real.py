@@ -71,6 +71,7 @@ def test_a_cluster_that_does_not_answer_is_no_reason_to_skip(needs_shared, tmp_p
     done = run(tmp_path / "kubeconfig", "tests/cluster/test_any_cluster.py", "-k", "version_and_rights")
     assert done.returncode == 1, done.stdout
     assert "1 error" in done.stdout
+    assert "Connection refused" in done.stdout
 
 
 @pytest.mark.parametrize("file", ["test_any_cluster.py", "test_backend.py"])
