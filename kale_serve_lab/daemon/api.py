@@ -16,7 +16,7 @@ from kale_serve_lab.daemon import requests
 from kale_serve_lab.daemon.events import EventLog
 from kale_serve_lab.daemon.http import Handler, Missing
 from kale_serve_lab.daemon.idle import Idle
-from kale_serve_lab.daemon.runtimes import Runtimes
+from kale_serve_lab.daemon.runtimes import Runtimes, listed
 from kale_serve_lab.daemon.services import Services
 from kale_serve_lab.daemon.submissions import Submissions, check_unused, lookup
 from kale_serve_lab.daemon.targets import Targets
@@ -269,8 +269,11 @@ class RuntimesHandler(ApiHandler):
     """The kinds of model servers."""
 
     async def get(self) -> None:
-        """The table with the user's rows, and whether each can run here."""
-        self.answer(await self.parts.runtimes.listing())
+        """The table with the user's rows, and whether each can run here; of a target those that it has."""
+        target = self.get_query_argument("target", "")
+        backend = self.parts.targets.get(target) if target else None
+        rows = await backend.runtimes(backend.namespace) if backend else None
+        self.answer(await self.parts.runtimes.listing() if rows is None else listed(rows))
 
 
 class EnvironmentsHandler(ApiHandler):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,26 @@ def runtime_of(service: InferenceService, component: ComponentName, table: Rows)
     if container is not None:
         return of_container(container)
     return table.find(service.runtime if component == "predictor" else BUILT_IN)
+
+
+def listed(rows: Iterable[Runtime]) -> dict[str, Any]:
+    """The rows of a cluster as `GET /api/runtimes` tells them: nothing has to be made for them here."""
+    return {"items": [_row_json(runtime) for runtime in rows], "problems": []}
+
+
+def _row_json(runtime: Runtime) -> dict[str, Any]:
+    return {
+        "name": runtime.name,
+        "formats": [
+            {"format": one.format, "protocols": list(one.protocols), "installed": True}
+            for one in runtime.formats
+        ],
+        "installed": True,
+        "size": None,
+        "binary": runtime.binary,
+        "reason": None,
+        "source": runtime.source,
+    }
 
 
 def _runtime_json(runtime: Runtime, kept: list[Info]) -> dict[str, Any]:

@@ -222,8 +222,8 @@ class RuntimesHandler(ApiHandler):
 
     @permitted("read")
     async def get(self) -> None:
-        """All, and whether each can run here."""
-        await self.hand_on("/api/runtimes")
+        """All, and whether each can run here; of a target those that it has."""
+        await self.hand_on("/api/runtimes", "target")
 
 
 class EnvironmentsHandler(ApiHandler):

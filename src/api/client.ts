@@ -77,8 +77,9 @@ export class ApiClient {
     return this._json<INextVersion>('GET', `api/next_version${queryString({ name })}`);
   }
 
-  async runtimes(): Promise<IRuntime[]> {
-    return (await this._json<{ items: IRuntime[] }>('GET', 'api/runtimes')).items;
+  /** Of this machine, or of a target those that it has. */
+  async runtimes(target?: string): Promise<IRuntime[]> {
+    return (await this._json<{ items: IRuntime[] }>('GET', `api/runtimes${queryString({ target })}`)).items;
   }
 
   async environments(): Promise<IMadeEnvironment[]> {
