@@ -47,8 +47,8 @@ class Backend(Protocol):
     async def render(self, service: InferenceService) -> Mapping[str, Any] | None:
         """The object that `apply` would send; None where there is none."""
 
-    def runtimes(self) -> tuple[Runtime, ...] | None:
-        """The kinds of model servers it has, to choose from; None: the table of this machine."""
+    async def runtimes(self, namespace: str) -> tuple[Runtime, ...] | None:
+        """The kinds of model servers that a service of this namespace may choose from; None: the table of this machine."""
 
     def status(self, key: ServiceKey) -> Status | None:
         """What is there now, in words; None where there is nothing."""

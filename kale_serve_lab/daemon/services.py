@@ -202,7 +202,7 @@ class Services:
         """The next revision, and what is to be said of it, errors first."""
         there = backend.desired(asked.key)
         table = await self._runtimes.rows()
-        kinds = backend.runtimes()
+        kinds = await backend.runtimes(asked.key.namespace)
         if kinds is not None:
             table = Rows(kinds)
         before = there if there is not None and there.revision > 0 else None

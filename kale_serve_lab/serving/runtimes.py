@@ -18,13 +18,16 @@ BUILT_IN = "kale-built-in"
 CUSTOM = "custom"
 # Below every other priority stands what is only taken by its name.
 _LOCAL_FIRST = 1000
+# KServe's own rows, ours or as a cluster has them; the user's and a namespace's come before them.
+_LAST = ("table", "cluster")
 
 
 @dataclass(frozen=True)
 class ServedFormat:
     """One format that a runtime serves, and what its environment needs for it beside the runtime's own requirements.
 
-    For the built-in server `requirements` is what the model's own interpreter must have. `programs` must be on PATH.
+    For the built-in server `requirements` is what the model's own interpreter must have. `programs` must be on PATH. `versions`
+    are those of the format that a cluster's ServingRuntime names.
     """
 
     format: str
@@ -33,6 +36,7 @@ class ServedFormat:
     priority: int = 1
     auto_select: bool = True
     programs: tuple[str, ...] = ()
+    versions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,8 @@ class Runtime:
     environment of its own; without any (and without an adapter) the model's own interpreter serves. `python` is what uv
     takes for one ("3.11", ">=3.10,<3.13", a path); None: any 3.11. `programs` must be on PATH. `binary`: takes v2's binary tensors.
     `size`: about how many bytes its environment takes.
-    `command` and `env` belong to the adapter `command`; `ignored` are fields of the user's YAML that have no effect here. `source` is "table", "config", or the path of a user's YAML file.
+    `command` and `env` belong to the adapter `command`; `ignored` are fields of the user's YAML that have no effect here. `source` is "table", "config", the
+    path of a user's YAML file, or where a cluster has it: "namespace", "cluster".
     """
 
     name: str
@@ -228,7 +233,7 @@ def select(
     if name is not None:
         return _named(rows, name, model_format, protocol)
     fitting = [
-        (one.priority, runtime.source != "table", -place, runtime)
+        (one.priority, runtime.source not in _LAST, -place, runtime)
         for place, runtime in enumerate(rows)
         for one in runtime.formats
         if one.format == model_format and protocol in one.protocols and one.auto_select

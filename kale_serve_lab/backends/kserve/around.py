@@ -11,10 +11,10 @@ from typing import Any, Protocol, TypeVar
 
 from kale_serve_lab.backends.kserve.cluster import Cluster
 from kale_serve_lab.backends.kserve.features_read import Installed
+from kale_serve_lab.backends.kserve.rows import ClusterRows
 from kale_serve_lab.backends.kserve.settings import Settings
 from kale_serve_lab.backends.kserve.way import Ways
 from kale_serve_lab.serving.kserve.publishing import Cancelled, Placed, Tell
-from kale_serve_lab.serving.runtimes import Runtime
 from kale_serve_lab.serving.types import ArtifactRef, InferenceService, ServiceKey
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class Around:
     ways: Ways
     publishing: Publishing
     installed: Installed
-    runtimes: tuple[Runtime, ...]
+    rows: ClusterRows
     backoff: tuple[float, ...] = BACKOFF_SECONDS
     # Requests are short; uploads take as long as they take and must not hold requests up.
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(8, "cluster"))

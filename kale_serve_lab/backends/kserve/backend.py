@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from kale_serve_lab.backends.kserve.connection import Connected, until_found
 from kale_serve_lab.backends.kserve.features_read import text, title
 from kale_serve_lab.backends.kserve.preparing import Preparing
 from kale_serve_lab.backends.kserve.record import Record
-from kale_serve_lab.backends.kserve.rows import ROWS
+from kale_serve_lab.backends.kserve.rows import ROWS, ClusterRows
 from kale_serve_lab.backends.kserve.service import ClusterService
 from kale_serve_lab.backends.kserve.settings import Settings, in_pod
 from kale_serve_lab.backends.kserve.tailing import Tailing
@@ -143,9 +144,16 @@ class KServeBackend:
         """See `Backend`."""
         return None if self._preparing is None else await self._preparing.render(service)
 
-    def runtimes(self) -> tuple[Runtime, ...] | None:
-        """See `Backend`."""
-        return ROWS
+    async def runtimes(self, namespace: str) -> tuple[Runtime, ...] | None:
+        """See `Backend`. Those that KServe ships while the cluster does not answer."""
+        around = self._around
+        if around is None:
+            return ROWS
+        try:
+            return await around.call(partial(around.rows.of, namespace))
+        except KaleServeError:
+            # `check` says what is the matter.
+            return ROWS
 
     def status(self, key: ServiceKey) -> Status | None:
         """See `Backend`."""
@@ -301,7 +309,7 @@ class KServeBackend:
             ways=self.ways,
             publishing=self._publishing,
             installed=connected.installed,
-            runtimes=ROWS,
+            rows=ClusterRows(connected.cluster),
             backoff=self._backoff,
         )
         self._around = around

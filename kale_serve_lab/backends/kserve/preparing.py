@@ -44,7 +44,8 @@ class Preparing:
     def _check(self, service: InferenceService, objects: Sequence[Mapping[str, Any]]) -> list[Finding]:
         around = self._around
         about, runtime = about_of(around, service), runtime_of(around, service)
-        found = preflight(service, runtime, about, objects, _files(service.model))
+        rows = around.rows.of(service.key.namespace)
+        found = preflight(service, runtime, about, objects, _files(service.model), rows)
         found += self._rights.findings(service.key.namespace)
         live = applying.get(around.cluster, service.key)
         if live is not None and not plan.is_managed(live):
@@ -103,8 +104,9 @@ def expected(around: Around, service: InferenceService) -> dict[str, Placed]:
 
 
 def runtime_of(around: Around, service: InferenceService) -> Runtime | None:
-    """The kind of server that the predictor gets."""
-    return next((one for one in around.runtimes if one.name == service.runtime), None)
+    """The kind of server that the predictor gets; None where the cluster has none of that name. May ask the API server."""
+    rows = around.rows.of(service.key.namespace)
+    return next((one for one in rows if one.name == service.runtime), None)
 
 
 def _finding(error: KaleServeError, field: str | None = None) -> Finding:

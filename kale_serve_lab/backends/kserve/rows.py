@@ -1,19 +1,44 @@
-"""The kinds of model servers of a cluster: KServe's own rows, and our image for the formats that none of them serves."""
+"""The kinds of model servers of a cluster, as far as they can be read; else those that KServe ships."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import threading
+import time
+from typing import Any
 
-from kale_serve_lab.serving.runtimes import BUILT_IN, RUNTIMES, Runtime
+from kale_serve_lab.backends.kserve.cluster import Cluster
+from kale_serve_lab.backends.kserve.cluster_errors import errors_of
+from kale_serve_lab.backends.kserve.resources import CLUSTER_SERVING_RUNTIMES, SERVING_RUNTIMES, Resource
+from kale_serve_lab.serving.kserve.cluster_runtimes import rows_of
+from kale_serve_lab.serving.runtimes import Runtime
+
+# One deployment asks several times, and they hardly ever change.
+_FRESH_SECONDS = 5.0
+ROWS = rows_of(None, None)
 
 
-def rows(table: tuple[Runtime, ...] = RUNTIMES) -> tuple[Runtime, ...]:
-    """Rows to choose from as KServe chooses. Ours is taken by its name for every format it serves."""
-    kserve = tuple(row for row in table if row.cluster)
-    chosen = {one.format for row in kserve for one in row.formats if one.auto_select}
-    own = next(row for row in table if row.name == BUILT_IN)
-    formats = tuple(replace(one, priority=0, auto_select=one.format not in chosen) for one in own.formats)
-    return (*kserve, replace(own, formats=formats))
+class ClusterRows:
+    """Those of each namespace. Synchronous and thread-safe."""
 
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._lock = threading.Lock()
+        self._read: dict[str, tuple[float, tuple[Runtime, ...]]] = {}
 
-ROWS = rows()
+    def of(self, namespace: str) -> tuple[Runtime, ...]:
+        """Rows to choose from for a service there, seconds old at most. Raises `ClusterUnavailable` and `Unauthorized`."""
+        with self._lock:
+            at, rows = self._read.get(namespace, (0.0, ()))
+            if not rows or time.monotonic() - at > _FRESH_SECONDS:
+                rows = rows_of(self._list(SERVING_RUNTIMES, namespace), self._list(CLUSTER_SERVING_RUNTIMES))
+                self._read[namespace] = (time.monotonic(), rows)
+            return rows
+
+    def _list(self, kind: Resource, namespace: str | None = None) -> list[dict[str, Any]] | None:
+        """None where they may not be read, or are not there."""
+        answer = self._cluster.request("GET", kind.path(namespace))
+        if answer.status in (403, 404):
+            return None
+        if not answer.ok:
+            raise errors_of(answer, "list", kind.what(namespace))
+        return [one for one in answer.json.get("items") or () if isinstance(one, dict)]

@@ -123,7 +123,7 @@ class LocalBackend:
         """See `Backend`."""
         return None
 
-    def runtimes(self) -> tuple[Runtime, ...] | None:
+    async def runtimes(self, namespace: str) -> tuple[Runtime, ...] | None:  # noqa: ARG002
         """See `Backend`."""
         return None
 

@@ -10,16 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from kale_serve_lab.errors import KaleServeError
+from kale_serve_lab.serving.config import PROTOCOLS
 from kale_serve_lab.serving.findings import Finding, error_finding, of_artifacts, two_transformers
 from kale_serve_lab.serving.kserve.build import ClusterAbout, is_ours, wanted_mode
-from kale_serve_lab.serving.kserve.containers import user_container
+from kale_serve_lab.serving.kserve.containers import own, user_container
 from kale_serve_lab.serving.kserve.fields import of_fields
 from kale_serve_lab.serving.kserve.layout import why_not as unreadable
 from kale_serve_lab.serving.kserve.modes import of_canary, of_mode
 from kale_serve_lab.serving.kserve.propagation import LEFT_OUT
 from kale_serve_lab.serving.kserve.versions import skewed
 from kale_serve_lab.serving.names import MAX_LABEL, check_service_name
-from kale_serve_lab.serving.runtimes import CUSTOM, Runtime, why_not
+from kale_serve_lab.serving.runtimes import CUSTOM, Runtime, served, why_not
 from kale_serve_lab.serving.types import InferenceService
 
 _SCHEMES = (
@@ -34,16 +35,18 @@ def preflight(
     about: ClusterAbout,
     there: Iterable[Mapping[str, Any]] = (),
     listing: Sequence[str] | None = None,
+    rows: Sequence[Runtime] = (),
 ) -> list[Finding]:
     """The findings, errors first.
 
-    `there` are the InferenceServices of the namespace, `listing` the files of the model's artifact (None: not looked at).
+    `there` are the InferenceServices of the namespace, `listing` the files of the model's artifact (None: not looked at), `rows`
+    the runtimes that the cluster has; `runtime` is None where it has none of the service's.
     """
     findings = [
         *_name(service, about),
         *of_artifacts(service),
         *two_transformers(service),
-        *_runtime(service, runtime, listing),
+        *_runtime(service, runtime, listing, rows),
         *_images(service, about),
         *of_mode(service, about, there),
         *of_canary(service, about),
@@ -78,7 +81,7 @@ def _name(service: InferenceService, about: ClusterAbout) -> list[Finding]:
 
 
 def _runtime(
-    service: InferenceService, runtime: Runtime | None, listing: Sequence[str] | None
+    service: InferenceService, runtime: Runtime | None, listing: Sequence[str] | None, rows: Sequence[Runtime]
 ) -> list[Finding]:
     if user_container(service.config, "predictor"):
         found = []
@@ -91,21 +94,22 @@ def _runtime(
     model = service.model
     if model is None:
         return []
-    if runtime is None:
-        message = f"There is no runtime {service.runtime[:100]!r} for the cluster."
-        fix = "Leave runtime out: the one that KServe would choose is named then."
-        return [Finding("UnknownRuntime", "error", "config.runtime", message, fix)]
     if not model.framework:
         message = (
             f"{model.name}:{model.version} does not say its format, and KServe chooses the server by it."
         )
         return [Finding("UnsupportedModel", "error", "model", message, "Submit it with its model_type.")]
+    if runtime is None:
+        return [_not_there(service, model.framework, rows)]
     reason = why_not(runtime, model.framework, service.protocol)
     if reason is not None and runtime.name != CUSTOM:
         fix = "Choose another protocol_version, or leave it out."
         return [Finding("UnsupportedModel", "error", "config.protocol_version", reason, fix)]
     if is_ours(service):
         return [_grpc_v1("Our server")] if service.protocol == "grpc-v1" else []
+    wrong = _version(service, runtime, model.framework)
+    if wrong is not None:
+        return [wrong]
     reason = unreadable(listing, model.framework, runtime.name) if listing is not None else None
     if reason is not None:
         fix = "ServeConfig(runtime='kale-built-in') serves it with our own image."
@@ -118,8 +122,40 @@ def _runtime(
             f"{model.name}:{model.version} was {words}.",
             "If it does not load, train it with that version, or use ServeConfig(runtime='kale-built-in').",
         )
-        for words in skewed(model, runtime.name)
+        for words in skewed(model, runtime)
     ]
+
+
+def _not_there(service: InferenceService, model_format: str, rows: Sequence[Runtime]) -> Finding:
+    """The cluster has no such runtime: KServe would wait for it without a word, or say NoSupportingRuntime."""
+    serving = [row.name for row in rows if why_not(row, model_format, service.protocol) is None]
+    spoken = [one for one in PROTOCOLS if any(why_not(row, model_format, one) is None for row in rows)]
+    if service.runtime:
+        message = f"The cluster has no runtime {service.runtime[:100]!r}."
+        fix = "Leave runtime out: the one that KServe would choose is named then."
+        if serving:
+            fix = f"{model_format} over {service.protocol} is served there by {', '.join(serving)}; or leave runtime out."
+        return Finding("UnknownRuntime", "error", "config.runtime", message, fix)
+    message = f"No runtime of the cluster takes {model_format} over {service.protocol} by itself."
+    if serving:
+        fix = f"Name one: ServeConfig(runtime={serving[-1]!r})."
+    elif spoken:
+        fix = f"It is served over {', '.join(spoken)}: ServeConfig(protocol_version={spoken[0]!r})."
+    else:
+        fix = "Ask whoever looks after the cluster for a ServingRuntime of that format, or name an image of your own."
+    return Finding("UnsupportedModel", "error", "config.protocol_version", message, fix)
+
+
+def _version(service: InferenceService, runtime: Runtime, model_format: str) -> Finding | None:
+    """A version of the format that is asked for must be one that the runtime lists, word for word."""
+    given = own(service.config, "predictor").get("modelFormat")
+    asked = given.get("version") if isinstance(given, Mapping) else None
+    row = served(runtime, model_format)
+    if asked is None or row is None or not row.versions or str(asked) in row.versions:
+        return None
+    message = f"{runtime.name} lists {model_format} {', '.join(row.versions)}, and not {str(asked)[:40]}."
+    fix = "Leave the version out, or write one of these."
+    return Finding("UnsupportedModel", "error", "config.predictor.model_format", message, fix)
 
 
 def _grpc_v1(whose: str) -> Finding:

@@ -13,6 +13,7 @@ from fake_cluster.crds import SHARED, Crds
 from fake_cluster.kinds import BY_KIND
 
 from kale_serve_lab.serving.kserve.build import API_VERSION, KIND
+from kale_serve_lab.serving.kserve.cluster_runtimes import rows_of
 from kale_serve_lab.serving.kserve.preflight import preflight
 from kale_serve_lab.serving.types import ServiceKey
 
@@ -22,7 +23,7 @@ IMAGE = {"image": "example.com/x:1"}
 
 
 def said(asked, about=NEWEST, there=(), listing=None):
-    return preflight(asked, golden.BY_NAME.get(asked.runtime), about, there, listing)
+    return preflight(asked, golden.BY_NAME.get(asked.runtime), about, there, listing, golden.ROWS)
 
 
 def config(**given):
@@ -159,6 +160,62 @@ def test_another_major_version_than_the_runtimes_is_a_warning():
     (found,) = said(asked)
     assert (found.code, found.severity) == ("VersionSkew", "warning")
     assert "saved with xgboost 3.0.1, and kserve-xgbserver serves 2" in found.message
+
+
+def own_runtime(**more):
+    return {
+        "metadata": {"name": "own", "creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {
+            "supportedModelFormats": [{"name": "xgboost", "version": "3", "autoSelect": True}],
+            "protocolVersions": ["v1"],
+            "containers": [{"name": "kserve-container"}],
+            **more,
+        },
+    }
+
+
+class TestRuntimesOfTheCluster:
+    def said(self, asked, rows):
+        runtime = next((one for one in rows if one.name == asked.runtime), None)
+        return preflight(asked, runtime, NEWEST, rows=rows)
+
+    def test_one_that_it_lacks_is_said_with_those_that_serve_there(self):
+        (found,) = self.said(golden.service("xgboost", "v1"), rows_of([own_runtime()], []))
+        assert (found.code, found.severity, found.field) == ("UnknownRuntime", "error", "config.runtime")
+        assert found.message == "The cluster has no runtime 'kserve-xgbserver'."
+        assert found.fix.startswith("xgboost over v1 is served there by own, kale-built-in;")
+
+    def test_one_that_is_disabled_is_none(self):
+        asked = golden.service("xgboost", "v1", "own")
+        (found,) = self.said(asked, rows_of([own_runtime(disabled=True)], []))
+        assert (found.code, found.field) == ("UnknownRuntime", "config.runtime")
+        assert self.said(asked, rows_of([own_runtime()], [])) == []
+
+    def test_where_none_takes_the_format_by_itself_it_is_said_which_can(self):
+        asked = replace(golden.service("onnx", "v2"), runtime="", protocol="v1")
+        (found,) = self.said(asked, golden.ROWS)
+        assert (found.code, found.field) == ("UnsupportedModel", "config.protocol_version")
+        assert found.fix == "Name one: ServeConfig(runtime='kale-built-in')."
+        asked = replace(golden.service("tensorflow", "v1"), runtime="", protocol="grpc-v1")
+        (found,) = self.said(asked, rows_of([], []))
+        assert "v1, v2, grpc-v2" in found.fix
+
+    def test_its_own_versions_count(self):
+        asked = golden.service("xgboost", "v1", "own")
+        packages = {"packages": {"xgboost": "3.0.1"}}
+        asked = replace(asked, model=replace(asked.model, environment=packages))
+        assert self.said(asked, rows_of([own_runtime()], [])) == []
+        asked = replace(asked, model=replace(asked.model, environment={"packages": {"xgboost": "2.1"}}))
+        (found,) = self.said(asked, rows_of([own_runtime()], []))
+        assert (found.code, found.severity) == ("VersionSkew", "warning")
+        assert "saved with xgboost 2.1, and own serves 3" in found.message
+
+    @pytest.mark.parametrize(("version", "codes"), [("3", []), ("2", ["UnsupportedModel"])])
+    def test_a_version_that_is_asked_for_must_be_one_of_them(self, version, codes):
+        given = {"predictor": {"model_format": {"name": "xgboost", "version": version}}}
+        asked = golden.service("xgboost", "v1", "own", config=given)
+        found = self.said(asked, rows_of([own_runtime()], []))
+        assert [one.code for one in found] == codes
 
 
 def test_knatives_canary_is_one_share():
