@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -25,6 +26,7 @@ from kale_serve_lab.errors import Forbidden, InvalidConfig
 from kale_serve_lab.stores.pvc import PvcPublisher
 from kale_serve_lab.stores.s3 import S3Publisher
 from kale_serve_lab.stores.s3_errors import ACTIONS
+from tests.cluster.kserve_backend import ClusterDriver, backend, make_service
 from tests.stores.publishing_contract import DIGEST, OTHER, Teller, modelled, never
 from tests.stores.s3_site import *  # noqa: F403
 
@@ -120,6 +122,44 @@ class TestCheck:
         said = json.dumps([found.findings, found.missing])
         assert "There is no secret key in default" in said
         assert "There is no serviceaccount models in default" in said
+
+
+class TestPreflight:
+    """What `serve(dry_run=True)` says of the way from the bucket to the pods."""
+
+    @pytest.fixture
+    def said(self, bucket, kubeconfig, home):
+        def look(**store):
+            found = Settings(kubeconfig=str(kubeconfig), store=s3(bucket, **store))
+
+            async def run():
+                driver = ClusterDriver(backend(found))
+                await driver.start()
+                try:
+                    return await driver.backend.check(make_service(home))
+                finally:
+                    await driver.backend.close(stop_services=False)
+
+            return [(one.code, one.severity) for one in asyncio.run(run())]
+
+        return look
+
+    def test_an_account_that_lists_the_secret_is_right(self, said, fake):
+        fake.put(account("key"))
+        assert said(secret="key", service_account="models") == []
+
+    def test_one_that_does_not_is_said(self, said, fake):
+        fake.put(account("other"))
+        assert said(secret="key", service_account="models") == [("SecretNotListed", "warning")]
+        assert said(secret="key") == [("SecretNotListed", "warning")]
+
+    def test_one_that_is_not_there_is_an_error(self, said):
+        assert ("NoServiceAccount", "error") in said(secret="key", service_account="models")
+
+    def test_one_that_cannot_be_seen_is_taken_on_trust_and_none_is_not(self, said, fake):
+        fake.deny("get", "serviceaccounts")
+        assert said(secret="key", service_account="models") == []
+        assert said(secret="key") == [("NoServiceAccount", "warning")]
 
 
 class TestPrune:

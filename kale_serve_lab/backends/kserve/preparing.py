@@ -9,10 +9,12 @@ from typing import Any
 from kale_serve_lab.backends.kserve import applying, pod_defaults
 from kale_serve_lab.backends.kserve.access import Rights
 from kale_serve_lab.backends.kserve.around import Around
+from kale_serve_lab.backends.kserve.resources import SERVICE_ACCOUNTS
 from kale_serve_lab.backends.kserve.uploading import parts
 from kale_serve_lab.errors import ClusterUnavailable, KaleServeError, NameTaken
 from kale_serve_lab.serving.findings import Finding
 from kale_serve_lab.serving.kserve import plan
+from kale_serve_lab.serving.kserve.accounts import DEFAULT, accounts, of_accounts
 from kale_serve_lab.serving.kserve.build import ClusterAbout, build
 from kale_serve_lab.serving.kserve.features import Features, mode_of
 from kale_serve_lab.serving.kserve.preflight import preflight
@@ -53,7 +55,9 @@ class Preparing:
         if any(one.severity == "error" for one in found):
             # The dry run would say the same again, in other words.
             return found
-        wanted = object_of(around, service, expected(around, service))
+        placed = expected(around, service)
+        found += of_accounts(service, placed, about, self._accounts(service, placed, about))
+        wanted = object_of(around, service, placed)
         try:
             # What others hold is a question of the real apply: here it is asked whether the cluster takes the object.
             applying.apply(around.cluster, service.key, wanted, overwrite=True, dry_run=True)
@@ -62,6 +66,18 @@ class Preparing:
         except KaleServeError as error:
             fields = error.details.get("fields") or [None]
             found += [_finding(error, field) for field in fields]
+        return found
+
+    def _accounts(
+        self, service: InferenceService, placed: Mapping[str, Placed], about: ClusterAbout
+    ) -> dict[str, Mapping[str, Any] | None]:
+        """The ServiceAccounts that the store's key is to come from, as far as we may look; see `of_accounts`."""
+        names = {name or DEFAULT for _, name in accounts(service, placed, about).values()}
+        found: dict[str, Mapping[str, Any] | None] = {}
+        for name in sorted(names):
+            answer = self._around.cluster.request("GET", SERVICE_ACCOUNTS.path(service.key.namespace, name))
+            if answer.ok or answer.status == 404:
+                found[name] = answer.json if answer.ok else None
         return found
 
 

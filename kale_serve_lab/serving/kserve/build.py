@@ -5,7 +5,6 @@ The same service gives the same object, key by key.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +24,7 @@ from kale_serve_lab.serving.kserve.keys import camelled, plain
 from kale_serve_lab.serving.kserve.plan import FIELD_MANAGER, MANAGED_BY, REVISION
 from kale_serve_lab.serving.kserve.propagation import propagate
 from kale_serve_lab.serving.kserve.publishing import Placed
+from kale_serve_lab.serving.kserve.told import VARIABLE, told
 from kale_serve_lab.serving.runtimes import BUILT_IN, CUSTOM, Runtime
 from kale_serve_lab.serving.types import ArtifactRef, InferenceService
 
@@ -38,9 +38,6 @@ TRANSFORMER_DIGEST = "kale-serve-lab/transformer-digest"
 # KServe reads them off a custom container: what to fetch to /mnt/models, and the protocol that the service speaks.
 _STORAGE_URI = "STORAGE_URI"
 _PROTOCOL = "PROTOCOL"
-_ABOUT = "KALE_SERVE_ABOUT"
-# Linux takes 128 KiB for one variable.
-_LONGEST_TOLD = 100_000
 _COMMAND = ("python", "-m", "kale_serve_lab.model_server.container")
 
 
@@ -197,7 +194,6 @@ def _ours(
     arguments = ["--model_name=" + service.key.name, "--model_dir=/mnt/models"]
     if component == "transformer":
         arguments.append(f"--predictor_protocol={service.protocol}")
-    told = _told(service, artifact)
     container = {
         **({"image": about.image} if about.image else {}),
         "command": list(_COMMAND),
@@ -205,7 +201,9 @@ def _ours(
         "ports": [_port(service)],
         **container,
     }
-    container["env"] = merged_env(container.get("env", []), [{"name": _ABOUT, "value": told}])
+    container["env"] = merged_env(
+        container.get("env", []), [{"name": VARIABLE, "value": told(service, artifact)}]
+    )
     _hand_over(service, container, placed)
     return _with(found, container, placed, about)
 
@@ -215,32 +213,6 @@ def _port(service: InferenceService) -> dict[str, Any]:
     if service.protocol.startswith("grpc"):
         return {"name": "h2c", "containerPort": 8081, "protocol": "TCP"}
     return {"name": "http1", "containerPort": 8080, "protocol": "TCP"}
-
-
-def _told(service: InferenceService, artifact: ArtifactRef | None) -> str:
-    """What kale.json does not say of the artifact; without its sample, which is the user's data."""
-    told: dict[str, Any] = {"namespace": service.key.namespace, "revision": service.revision}
-    if artifact is not None:
-        told |= {"framework": artifact.framework, "class_name": artifact.class_name}
-        if artifact.signature is not None:
-            told["signature"] = artifact.signature.to_json() | {"input_example": None}
-    text = _json(told)
-    if len(text.encode()) > _LONGEST_TOLD:
-        del told["signature"]
-        text = _json(told)
-    return text
-
-
-def _json(value: Mapping[str, Any]) -> str:
-    text = json.dumps(_said(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    # Kubernetes would replace $(NAME), and take $$ for $.
-    return text.replace("$", "\\u0024")
-
-
-def _said(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _said(inner) for key, inner in value.items() if inner is not None}
-    return [_said(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _hand_over(service: InferenceService, container: dict[str, Any], placed: Placed | None) -> None:

@@ -18,6 +18,7 @@ from kale_serve_lab.serving.kserve.fields import of_fields
 from kale_serve_lab.serving.kserve.layout import why_not as unreadable
 from kale_serve_lab.serving.kserve.modes import of_canary, of_mode
 from kale_serve_lab.serving.kserve.propagation import LEFT_OUT
+from kale_serve_lab.serving.kserve.told import LONGEST_BYTES, left_out_bytes
 from kale_serve_lab.serving.kserve.versions import skewed
 from kale_serve_lab.serving.names import MAX_LABEL, check_service_name
 from kale_serve_lab.serving.runtimes import CUSTOM, Runtime, served, why_not
@@ -53,6 +54,7 @@ def preflight(
         *_explainer(service),
         *_storage(service),
         *of_fields(service, about),
+        *_untold(service),
         *_left_out(about),
     ]
     return sorted(findings, key=lambda finding: finding.severity)
@@ -233,6 +235,24 @@ def _storage(service: InferenceService) -> list[Finding]:
         if match is not None and match[1] == "file":
             continue
         found.append(Finding("InvalidStorageUri", "error", field, message, fix))
+    return found
+
+
+def _untold(service: InferenceService) -> list[Finding]:
+    """Signatures that do not fit into the variable by which our server is told of them."""
+    found = []
+    ours = {"model": service.model if is_ours(service) else None}
+    if not user_container(service.config, "transformer"):
+        ours["transformer"] = service.transformer
+    for field, artifact in ours.items():
+        size = left_out_bytes(service, artifact)
+        if artifact is not None and size:
+            message = (
+                f"The signature of {artifact.name}:{artifact.version} has {size // 1000} kB, and {LONGEST_BYTES // 1000} kB "
+                "fit: the server checks no column names and types, and does not tell them."
+            )
+            fix = "Most of it are categories or names of columns: submit it with a shorter signature."
+            found.append(Finding("SignatureLeftOut", "warning", field, message, fix))
     return found
 
 

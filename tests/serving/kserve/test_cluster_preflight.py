@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import random
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 from fake_cluster.crds import SHARED, Crds
 from fake_cluster.kinds import BY_KIND
 
+from kale_serve_lab.inference.signature import Signature, TensorSpec
 from kale_serve_lab.serving.kserve.build import API_VERSION, KIND
 from kale_serve_lab.serving.kserve.cluster_runtimes import rows_of
 from kale_serve_lab.serving.kserve.preflight import preflight
@@ -160,6 +162,42 @@ def test_another_major_version_than_the_runtimes_is_a_warning():
     (found,) = said(asked)
     assert (found.code, found.severity) == ("VersionSkew", "warning")
     assert "saved with xgboost 3.0.1, and kserve-xgbserver serves 2" in found.message
+
+
+class TestSignatureThatIsTooLong:
+    """Linux takes no longer variable than 128 KiB, and our server is told of its artifact by one."""
+
+    def of(self, count, runtime="kale-built-in", **more):
+        names = tuple(TensorSpec(f"column {number:05}", "FP64", (-1,)) for number in range(count))
+        model = replace(
+            golden.artifact(),
+            signature=Signature(layout="columns", inputs=names, input_example=[[0.0] * count]),
+        )
+        return replace(golden.service("sklearn", "v1", runtime, **more), model=model)
+
+    def told(self, asked):
+        (container,) = golden.built(asked, NEWEST)["spec"]["predictor"]["containers"]
+        (value,) = [one["value"] for one in container["env"] if one["name"] == "KALE_SERVE_ABOUT"]
+        return json.loads(value)
+
+    def test_it_is_left_out_and_said(self):
+        asked = self.of(5000)
+        (found,) = said(asked)
+        assert (found.code, found.severity, found.field) == ("SignatureLeftOut", "warning", "model")
+        assert "signature" not in self.told(asked)
+        assert self.told(asked)["framework"] == "sklearn"
+
+    def test_one_that_fits_is_told(self):
+        asked = self.of(100)
+        assert said(asked) == []
+        assert len(self.told(asked)["signature"]["inputs"]) == 100
+
+    def test_kserves_own_server_is_told_nothing(self):
+        assert said(self.of(5000, "kserve-sklearnserver")) == []
+
+    def test_nor_is_the_users_own_image(self):
+        given = {"predictor": {"container": IMAGE}}
+        assert said(replace(golden.service(config=given), model=self.of(5000).model)) == []
 
 
 def own_runtime(**more):
