@@ -16,7 +16,21 @@ _NOT_INHERITED = ("maxReplicas", "scaleTarget", "scaleMetric", "canaryTrafficPer
 def entries(given: Given) -> list[dict[str, Any]]:
     """The canaries that ServeConfig names: one, or several in a list."""
     listed = [given] if isinstance(given, Mapping) else list(given)
-    return [camelled(one) for one in listed if isinstance(one, Mapping)]
+    found = [camelled(one) for one in listed if isinstance(one, Mapping)]
+    # Preflight says what is no object.
+    return [one if isinstance(one.get("predictor"), Mapping) else _without(one) for one in found]
+
+
+def _without(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entry.items() if key != "predictor"}
+
+
+def names(given: Given) -> list[str]:
+    """What the canaries' predictors are called."""
+    return [
+        str((entry.get("predictor") or {}).get("name") or entry.get("name") or f"canary-{place}")
+        for place, entry in enumerate(entries(given), 1)
+    ]
 
 
 def percent_of(entry: Mapping[str, Any]) -> Any:
@@ -36,10 +50,10 @@ def knative_percent(given: Given) -> Any:
 def canaries(given: Given, predictor: Mapping[str, Any]) -> list[dict[str, Any]]:
     """`spec.canary[]`: each is the predictor with the fields that differ."""
     found = []
-    for place, entry in enumerate(entries(given), 1):
+    for name, entry in zip(names(given), entries(given), strict=True):
         base = plain({key: value for key, value in predictor.items() if key not in _NOT_INHERITED})
         own = dict(entry.get("predictor") or {})
-        name = own.pop("name", None) or entry.get("name") or f"canary-{place}"
+        own.pop("name", None)
         found.append({
             "trafficPercent": percent_of(entry),
             "predictor": {"name": name, **_over(base, own)},

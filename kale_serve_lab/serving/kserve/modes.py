@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from kale_serve_lab.serving.config import ServeConfig
 from kale_serve_lab.serving.findings import Finding
 from kale_serve_lab.serving.kserve.build import DEPLOYMENT_MODE, ClusterAbout, wanted_mode
 from kale_serve_lab.serving.kserve.canary import entries, percent_of
+from kale_serve_lab.serving.kserve.containers import component_of
 from kale_serve_lab.serving.kserve.features import MODE_NAMES, mode_of
+from kale_serve_lab.serving.kserve.keys import camel
 from kale_serve_lab.serving.types import InferenceService
 
 _FIELD = "config.deployment_mode"
+_OF_PODS = ("cpu", "memory")
+_OF_REQUESTS = ("concurrency", "rps")
+# Knative's own annotation, by which its services scale as Deployments do.
+_KNATIVE_CLASS = "autoscaling.knative.dev/class"
+_BY_PODS = "hpa.autoscaling.knative.dev"
 
 
 def of_mode(
@@ -43,26 +51,50 @@ def of_mode(
         message = f"{service.key.name} is there in {before} mode, which cannot change."
         fix = f"deployment_mode={before!r}, another name, or delete it first."
         found.append(Finding("ModeChanged", "error", _FIELD, message, fix))
-    return found + _scaling(service, mode)
+    return found + of_scaling(service, mode)
 
 
-def _scaling(service: InferenceService, mode: str | None) -> list[Finding]:
+def of_scaling(service: InferenceService, mode: str | None) -> list[Finding]:
+    """What a component scales by. Knative's autoscaler counts requests, Standard's pod autoscaler CPU and memory."""
     config, found = service.config, []
-    if config.scale_metric not in (None, "cpu", "memory", "concurrency", "rps"):
-        message = f"KServe does not scale by {str(config.scale_metric)[:60]!r}."
-        fix = "scale_metric is cpu, memory, concurrency or rps."
-        found.append(Finding("InvalidConfig", "error", "config.scale_metric", message, fix))
-    if mode != "Standard":
-        return found
-    if config.scale_metric in ("concurrency", "rps"):
-        message = f"scale_metric {config.scale_metric} has no effect in Standard mode."
-        fix = "Use cpu or memory, or deployment_mode='Knative'."
-        found.append(Finding("NoEffect", "warning", "config.scale_metric", message, fix))
-    if config.min_replicas == 0:
+    by_pods = mode == "Standard" or (config.annotations or {}).get(_KNATIVE_CLASS) == _BY_PODS
+    for component in ("predictor", "transformer", "explainer"):
+        given = component_of(config, component)
+        metric = given.get("scaleMetric")
+        if metric is not None:
+            field = _field_of(config, component, "scale_metric")
+            if metric not in (*_OF_PODS, *_OF_REQUESTS):
+                message = f"KServe does not scale by {str(metric)[:60]!r}."
+                fix = "scale_metric is cpu, memory, concurrency or rps."
+                found.append(Finding("InvalidConfig", "error", field, message, fix))
+            elif mode == "Standard" and metric in _OF_REQUESTS:
+                message = f"scale_metric {metric} has no effect in Standard mode."
+                fix = "Use cpu or memory, or deployment_mode='Knative'."
+                found.append(Finding("NoEffect", "warning", field, message, fix))
+            elif mode == "Knative" and metric in (_OF_REQUESTS if by_pods else _OF_PODS):
+                usual = "cpu or memory" if by_pods else "concurrency or rps"
+                message = f"KServe refuses scale_metric {metric} in Knative mode" + (
+                    f" with {_BY_PODS}." if by_pods else "."
+                )
+                fix = f"Use {usual}" + ("." if by_pods else ", or deployment_mode='Standard'.")
+                found.append(Finding("InvalidConfig", "error", field, message, fix))
+        if mode == "Knative" and not by_pods and "deploymentStrategy" in given:
+            message = (
+                f"KServe refuses {component}.deploymentStrategy in Knative mode: there is no Deployment."
+            )
+            fix = "Leave it out, or deployment_mode='Standard'."
+            field = f"config.{component}.deployment_strategy"
+            found.append(Finding("InvalidConfig", "error", field, message, fix))
+    if mode == "Standard" and config.min_replicas == 0:
         message = "Standard mode does not scale to zero: one replica stays."
         fix = "deployment_mode='Knative' scales to zero; pausing the service ends its pods in either mode."
         found.append(Finding("NoEffect", "warning", "config.min_replicas", message, fix))
     return found
+
+
+def _field_of(config: ServeConfig, component: str, name: str) -> str:
+    own_dict = getattr(config, component) or {}
+    return f"config.{component}.{name}" if {name, camel(name)} & set(own_dict) else f"config.{name}"
 
 
 def of_canary(service: InferenceService, about: ClusterAbout) -> list[Finding]:
@@ -93,7 +125,12 @@ def of_canary(service: InferenceService, about: ClusterAbout) -> list[Finding]:
         message = f"KServe {_text(about)} has no canaries in Standard mode; 0.20 has."
         fix = "Leave the canary out, or use deployment_mode='Knative'."
         return [*found, Finding("NoEffect", "error", field, message, fix)]
-    listed = entries(service.config.canary)
+    given = service.config.canary
+    for one in [given] if isinstance(given, Mapping) else given:
+        if isinstance(one, Mapping) and not isinstance(one.get("predictor") or {}, Mapping):
+            message = f"A canary's predictor is an object with what differs, not {one['predictor']!r:.60}."
+            return [*found, Finding("InvalidConfig", "error", field, message, 'Such as {"name": "v2"}.')]
+    listed = entries(given)
     if mode == "Knative" and (len(listed) > 1 or any("predictor" in one for one in listed)):
         message = "In Knative mode the canary is the newest revision: one share, and no predictor of its own."
         fix = 'canary={"traffic_percent": 10}'

@@ -11,8 +11,9 @@ from typing import Any
 
 from kale_serve_lab.errors import KaleServeError
 from kale_serve_lab.serving.config import PROTOCOLS
-from kale_serve_lab.serving.findings import Finding, error_finding, of_artifacts, two_transformers
+from kale_serve_lab.serving.findings import Finding, Severity, error_finding, of_artifacts, two_transformers
 from kale_serve_lab.serving.kserve.build import ClusterAbout, is_ours, wanted_mode
+from kale_serve_lab.serving.kserve.canary import names
 from kale_serve_lab.serving.kserve.containers import own, user_container
 from kale_serve_lab.serving.kserve.fields import of_fields
 from kale_serve_lab.serving.kserve.layout import why_not as unreadable
@@ -66,20 +67,32 @@ def _name(service: InferenceService, about: ClusterAbout) -> list[Finding]:
         check_service_name(name, service.key.namespace)
     except KaleServeError as error:
         return [error_finding(error, "name")]
-    parts = [*service.components, *(("explainer",) if service.config.explainer else ())]
-    longest = max(parts, key=len)
-    made = {
-        f"{name}-{longest}-{service.key.namespace}": "host name",
-        **({f"{name}-{longest}-00001": "revision"} if wanted_mode(service, about) == "Knative" else {}),
-    }
-    for text, what in made.items():
+    mode = wanted_mode(service, about)
+    for text, what in _derived(service, mode):
         if len(text) > MAX_LABEL:
             message = (
                 f"KServe makes the {what} {text} of it, with {len(text)} characters; {MAX_LABEL} are allowed."
             )
             fix = f"A name of {len(name) - (len(text) - MAX_LABEL)} characters fits."
-            return [Finding("InvalidName", "error", "name", message, fix)]
+            # In the other mode it would make other names.
+            severity: Severity = "error" if mode is not None else "warning"
+            return [Finding("InvalidName", severity, "name", message, fix)]
     return []
+
+
+def _derived(service: InferenceService, mode: str | None) -> list[tuple[str, str]]:
+    """What KServe makes of the name, the longest first, and what it is; all that it may make where the mode is not known."""
+    name, namespace = service.key.name, service.key.namespace
+    parts = [*service.components, *(("explainer",) if service.config.explainer else ())]
+    found = []
+    for part in parts:
+        if mode != "Knative":
+            found += [(f"{name}-{part}-{namespace}", "host name"), (f"isvc.{name}-{part}", "label")]
+        if mode != "Standard":
+            found.append((f"{name}-{part}-00001", "revision"))
+    if service.config.canary and mode != "Knative":
+        found += [(f"isvc.{name}-{one}-predictor", "label") for one in names(service.config.canary)]
+    return sorted(found, key=lambda one: -len(one[0]))
 
 
 def _runtime(

@@ -10,6 +10,7 @@ from .statuses import Refused
 
 SERVICES = named("inferenceservices")
 MODE = "serving.kserve.io/deploymentMode"
+SCALER = "serving.kserve.io/autoscalerClass"
 _OLD_NAMES = {"RawDeployment": "Standard", "Serverless": "Knative"}
 FRAMEWORKS = (
     "sklearn",
@@ -122,7 +123,8 @@ class Webhooks:
         for component in ("predictor", "transformer", "explainer"):
             if component in spec:
                 self._component(component, spec[component])
-        scaler = (new["metadata"].get("annotations") or {}).get("serving.kserve.io/autoscalerClass")
+                self._scaling(new["metadata"].get("annotations") or {}, spec[component])
+        scaler = (new["metadata"].get("annotations") or {}).get(SCALER)
         if scaler is not None and scaler not in _AUTOSCALERS:
             raise _refuse(f"[{scaler}] is not a supported autoscaler class type.\n")
         if old is not None:
@@ -153,6 +155,20 @@ class Webhooks:
                 raise _refuse("exactly one of [" + ", ".join(kinds) + "] must be specified in PredictorSpec")
         elif not custom and not kinds:
             raise _refuse(f"exactly one of [Custom] must be specified in {name.capitalize()}Spec")
+
+    def _scaling(self, annotations, spec):
+        """The mode's name is compared word for word; whatever is not Standard is held to Knative's metrics."""
+        metric = spec.get("scaleMetric")
+        if annotations.get(MODE) == self._modes("Standard"):
+            allowed = ("cpu", "memory") if annotations.get(SCALER) == "hpa" else None
+        elif annotations.get("autoscaling.knative.dev/class") == "hpa.autoscaling.knative.dev":
+            allowed = ("cpu", "memory")
+        else:
+            allowed = ("concurrency", "rps")
+            if "deploymentStrategy" in spec:
+                raise _refuse("customizing deploymentStrategy is only supported for raw deployment mode")
+        if metric is not None and allowed is not None and metric not in allowed:
+            raise _refuse(f"[{metric}] is not a supported metric")
 
     @staticmethod
     def _canaries(canaries):

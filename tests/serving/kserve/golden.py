@@ -97,13 +97,7 @@ CONFIGS = {
         },
         "service_account": "reader",
     },
-    "scaling": {
-        "min_replicas": 1,
-        "max_replicas": 4,
-        "scale_target": 70,
-        "scale_metric": "cpu",
-        "timeout": 60.5,
-    },
+    "scaling": {"min_replicas": 1, "max_replicas": 4, "scale_target": 70, "timeout": 60.5},
     "batcher": {"batcher": {"max_batch_size": 16, "maxLatency": 500, "timeout": 60}},
     "logger": {"logger": {"url": "http://sink.example.com", "mode": "all"}},
     "container-with-model": {"predictor": {"container": CONTAINER}},
@@ -128,6 +122,8 @@ CONFIGS = {
     },
     "pod-defaults": {"env": {"KEPT": "ours"}},
 }
+# What each mode's autoscaler counts.
+METRIC = {"Standard": "cpu", "Knative": "concurrency"}
 CANARY = {
     "Knative": {"traffic_percent": 10},
     "Standard": [
@@ -207,8 +203,9 @@ def cases():
                 name = f"{framework}-{protocol}-{asked.runtime}"
                 yield version, f"{version}/{mode}/{name}.yaml", asked, about(number)
             for name, config in CONFIGS.items():
+                metric = {"scale_metric": METRIC[mode]} if name == "scaling" else {}
                 asked = service(
-                    config=config | {"deployment_mode": mode},
+                    config=config | metric | {"deployment_mode": mode},
                     model=name != "container-alone",
                     transformer=name in ("transformer", "pod-defaults"),
                 )

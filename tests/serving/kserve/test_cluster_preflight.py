@@ -98,6 +98,30 @@ ERRORS = {
     "label": (config(labels={"a": "x" * 64}), ("InvalidLabel", "config.labels")),
     "label-key": (config(labels={"a b": "x"}), ("InvalidLabel", "config.labels")),
     "metric": (config(scale_metric="luck"), ("InvalidConfig", "config.scale_metric")),
+    "metric-of-knative": (
+        config(deployment_mode="Knative", scale_metric="cpu"),
+        ("InvalidConfig", "config.scale_metric"),
+    ),
+    "metric-of-a-component": (
+        config(deployment_mode="Serverless", predictor={"scaleMetric": "memory"}),
+        ("InvalidConfig", "config.predictor.scale_metric"),
+    ),
+    "metric-of-knatives-pods": (
+        config(
+            deployment_mode="Knative",
+            scale_metric="rps",
+            annotations={"autoscaling.knative.dev/class": "hpa.autoscaling.knative.dev"},
+        ),
+        ("InvalidConfig", "config.scale_metric"),
+    ),
+    "strategy-of-knative": (
+        config(deployment_mode="Knative", predictor={"deployment_strategy": {"type": "Recreate"}}),
+        ("InvalidConfig", "config.predictor.deployment_strategy"),
+    ),
+    "canary-predictor": (
+        config(canary=[{"percent": 10, "predictor": "v2"}]),
+        ("InvalidConfig", "config.canary"),
+    ),
     "batcher": (config(batcher={"max_batch": 1}), ("UnknownField", "config.batcher")),
     "logger": (config(logger={"mode": "some"}), ("InvalidConfig", "config.logger")),
     "host-path": (
@@ -254,6 +278,45 @@ class TestRuntimesOfTheCluster:
         asked = golden.service("xgboost", "v1", "own", config=given)
         found = self.said(asked, rows_of([own_runtime()], []))
         assert [one.code for one in found] == codes
+
+
+class TestNamesThatKServeMakes:
+    """As its recordings have them: hosts, labels of pods; Knative's revisions."""
+
+    def of(self, name, mode, namespace="team-a", **more):
+        about = replace(NEWEST, namespace=namespace, default_mode=mode)
+        asked = replace(golden.service(**more), key=ServiceKey(namespace, name))
+        return [(one.code, one.severity) for one in said(asked, about)]
+
+    @pytest.mark.parametrize(
+        ("mode", "namespace", "longest"),
+        [
+            # <name>-predictor-<namespace> is the host name.
+            ("Standard", "team-a", 63 - len("-predictor-team-a")),
+            # isvc.<name>-predictor is a label of the pods.
+            ("Standard", "a", 63 - len("isvc.-predictor")),
+            # <name>-<namespace>; the predictor's own name stands before a dot.
+            ("Knative", "a-namespace-of-thirty-letters-x", 63 - len("-a-namespace-of-thirty-letters-x")),
+            # <name>-predictor-00001
+            ("Knative", "team-a", 63 - len("-predictor-00001")),
+        ],
+    )
+    def test_the_longest_name_that_fits(self, mode, namespace, longest):
+        assert self.of("a" * longest, mode, namespace) == []
+        assert self.of("a" * (longest + 1), mode, namespace) == [("InvalidName", "error")]
+
+    def test_the_component_with_the_longest_name_counts(self):
+        longest = 63 - len("-transformer-team-a")
+        assert self.of("a" * longest, "Standard", transformer=True) == []
+        assert self.of("a" * (longest + 1), "Standard", transformer=True) == [("InvalidName", "error")]
+
+    def test_a_canarys_name_counts(self):
+        canary = {"canary": [{"percent": 10, "predictor": {"name": "a-long-name-of-a-canary"}}]}
+        assert self.of("a" * 25, "Standard", config=canary) == [("InvalidName", "error")]
+        assert self.of("a" * 24, "Standard", config=canary) == []
+
+    def test_where_the_mode_is_not_known_it_is_a_warning(self):
+        assert self.of("a" * 47, None) == [("InvalidName", "warning")]
 
 
 def test_knatives_canary_is_one_share():

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from fake_cluster.crds import SHARED, Crds
 from fake_cluster.kinds import BY_KIND
+from fake_cluster.webhooks import MODE, SERVICES, Webhooks
 
 from kale_serve_lab.serving.kserve.build import API_VERSION, KIND, to_yaml
 from kale_serve_lab.serving.kserve.drift import drift
@@ -54,6 +55,17 @@ def test_the_object_is_the_golden_one(path):
 def test_the_schema_takes_it(path):
     version, _, _ = CASES[path]
     assert accepted(version, yaml.safe_load((golden.FOLDER / path).read_text())) == []
+
+
+@pytest.mark.parametrize("path", sorted(CASES))
+def test_the_webhooks_take_it(path):
+    version, _, _ = CASES[path]
+    webhooks = Webhooks(version)
+    made = yaml.safe_load((golden.FOLDER / path).read_text())
+    filled = webhooks.default(SERVICES, made, None)
+    webhooks.validate(SERVICES, filled, None)
+    # Its mode is the one that was asked for, by this version's own name.
+    assert filled["metadata"]["annotations"][MODE] == made["metadata"]["annotations"][MODE]
 
 
 @pytest.mark.parametrize("path", sorted(CASES))
