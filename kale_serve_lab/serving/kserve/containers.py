@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kale_serve_lab.serving.config import ServeConfig
+from kale_serve_lab.serving.kserve.features import Version
 from kale_serve_lab.serving.kserve.keys import camel, camelled, plain
 
 # KServe puts the model into the container of this name, whatever the user called it.
@@ -27,8 +28,14 @@ COMPONENT_FIELDS = frozenset({
     "setHostnameAsFQDN", "shareProcessNamespace", "subdomain", "terminationGracePeriodSeconds", "timeout", "tolerations",
     "topologySpreadConstraints", "volumes", "workerSpec",
 })  # fmt: skip
-# Since the version that is named.
-LATER_FIELDS = {"hostnameOverride": (0, 17), "name": (0, 20)}
+# The newest version that is known to lack the field, and the oldest that is known to have it.
+LATER_FIELDS: dict[str, tuple[Version, Version]] = {
+    "hostnameOverride": ((0, 15), (0, 17)),
+    "confidential": ((0, 17), (0, 20)),
+    "name": ((0, 17), (0, 20)),
+    "storageContainerName": ((0, 17), (0, 20)),
+}
+OF_PREDICTOR_ONLY = frozenset({"name", "storageContainerName", "workerSpec", *MODEL_FIELDS})
 # Read here, under these names, and written elsewhere.
 OWN_FIELDS = frozenset({"container", "containers", "requests", "limits", "serviceAccount"})
 _OF_PREDICTOR = (

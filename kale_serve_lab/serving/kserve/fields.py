@@ -14,6 +14,7 @@ from kale_serve_lab.serving.kserve.containers import (
     CONTAINER_FIELDS,
     LATER_FIELDS,
     MODEL_FIELDS,
+    OF_PREDICTOR_ONLY,
     OWN_FIELDS,
     component_of,
     container_of,
@@ -70,20 +71,19 @@ def _labels(name: str, given: Mapping[str, str] | None) -> Iterator[Finding]:
 
 
 def _unknown(service: InferenceService, about: ClusterAbout, component: str) -> Iterator[Finding]:
-    known = COMPONENT_FIELDS | CONTAINER_FIELDS | OWN_FIELDS
-    if component == "predictor":
-        known |= MODEL_FIELDS
-    else:
-        known -= {"workerSpec"}
+    known = COMPONENT_FIELDS | CONTAINER_FIELDS | OWN_FIELDS | MODEL_FIELDS | set(LATER_FIELDS)
+    if component != "predictor":
+        known -= OF_PREDICTOR_ONLY
     for given in getattr(service.config, component) or {}:
         key, field = camel(str(given)), f"config.{component}.{str(given)[:80]}"
-        since = LATER_FIELDS.get(key)
-        if key == "name" and component != "predictor":
-            since = None
-        if since is not None:
-            if about.features.version < since:
-                message = f"{component}.{key} is known since KServe {since[0]}.{since[1]}; this one is older."
-                yield Finding("UnknownField", "error", field, message, "Leave it out.")
+        later = LATER_FIELDS.get(key) if key in known else None
+        # Between the two the dry run says it.
+        if later is not None and about.features.version <= later[0]:
+            (major, minor), (since_major, since_minor) = about.features.version, later[1]
+            message = (
+                f"KServe {major}.{minor} has no field {component}.{key}; {since_major}.{since_minor} has."
+            )
+            yield Finding("UnknownField", "error", field, message, "Leave it out.")
         elif key not in known:
             near = difflib.get_close_matches(key, sorted(known), n=1)
             message = f"KServe has no field {component}.{str(given)[:80]}, and would drop it without a word."

@@ -12,6 +12,7 @@ from fake_cluster.crds import SHARED
 from kale_serve_lab.errors import UnsupportedModel
 from kale_serve_lab.serving.config import PROTOCOLS
 from kale_serve_lab.serving.kserve.cluster_runtimes import rows_of
+from kale_serve_lab.serving.kserve.versions import _SERVED
 from kale_serve_lab.serving.runtimes import BUILT_IN, RUNTIMES, select
 
 FOLDER = SHARED / "kserve-v0.20.0" / "runtimes"
@@ -101,6 +102,14 @@ class TestWhatKServeShips:
             "mlflow": ("1", "2"),
         }
         assert (row.image, row.source) == ("mlserver:replace", "cluster")
+
+
+@needs_runtimes
+def test_the_versions_that_are_written_down_are_those_that_kserve_ships():
+    rows = {row.name: {one.format: one.versions for one in row.formats} for row in rows_of([], shipped())}
+    for name, formats in _SERVED.items():
+        for model_format, majors in formats.items():
+            assert (name, model_format, rows[name][model_format]) == (name, model_format, majors)
 
 
 def test_the_namespaces_come_before_the_clusters_of_a_higher_priority():
