@@ -1,20 +1,17 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import React, { useId, useState } from 'react';
+import React, { useEffect, useId, useState } from 'react';
 
 import { LOCAL_TARGET } from '../api';
 import type { ITarget } from '../api';
-import type { INote } from './checks';
-import { FormRow, Notes, SelectRow, TextRow } from './FormRow';
+import type { FieldName, INote } from './checks';
+import { CLUSTER_FIELDS } from './fields';
+import { CheckRow, FormRow, Notes, SelectRow, TextRow } from './FormRow';
+import type { IPartProps } from './FormRow';
+import { PairRow } from './PairRow';
+import type { IPairField } from './PairRow';
 import type { IServeValues } from './offer';
 import type { IResourceValues } from './resources';
-import { hasPodDefaults } from './where';
-
-interface IPartProps {
-  values: IServeValues;
-  notes: readonly INote[];
-  set: (change: Partial<IServeValues>) => void;
-  trans: TranslationBundle;
-}
+import { mayListPodDefaults } from './where';
 
 export interface IWhereRowProps {
   cluster: ITarget;
@@ -24,28 +21,43 @@ export interface IWhereRowProps {
   trans: TranslationBundle;
 }
 
-/** This machine, or the cluster that is configured. */
+/** This machine, or the cluster that is configured; why where it cannot be chosen. */
 export function WhereRow({ cluster, target, notes, onChoose, trans }: IWhereRowProps): JSX.Element {
+  const hint = useId();
+  const isThere = target === cluster.name;
   const choices = [
-    { name: LOCAL_TARGET, label: trans.__('this machine') },
-    { name: cluster.name, label: cluster.title }
+    { name: LOCAL_TARGET, label: trans.__('this machine'), isAway: false },
+    { name: cluster.name, label: cluster.title, isAway: !cluster.available }
   ];
+  // Where it is chosen already, what keeps it from working is said as what blocks the button.
+  const words = cluster.available
+    ? isThere && placeWords(cluster, trans)
+    : !isThere && [cluster.reason, cluster.hint].filter(Boolean).join(' ');
   return (
     <FormRow label={trans.__('Where')} field="where" notes={notes} isGroup>
       {id => (
-        <div className="jp-KaleServe-radios">
-          {choices.map(choice => (
-            <label key={choice.name}>
-              <input
-                type="radio"
-                name={id}
-                checked={target === choice.name}
-                onChange={() => onChoose(choice.name)}
-              />
-              {choice.label}
-            </label>
-          ))}
-        </div>
+        <>
+          <div className="jp-KaleServe-radios">
+            {choices.map(({ name, label, isAway }) => (
+              <label key={name} data-disabled={isAway}>
+                <input
+                  type="radio"
+                  name={id}
+                  checked={target === name}
+                  disabled={isAway && target !== name}
+                  aria-describedby={name === cluster.name && words ? hint : undefined}
+                  onChange={() => onChoose(name)}
+                />
+                {label}
+              </label>
+            ))}
+          </div>
+          {words && (
+            <span id={hint} className="jp-KaleServe-hint jp-KaleServe-line">
+              {words}
+            </span>
+          )}
+        </>
       )}
     </FormRow>
   );
@@ -55,15 +67,23 @@ export function WhereRow({ cluster, target, notes, onChoose, trans }: IWhereRowP
 export function ResourceRows({ cluster, ...parts }: IPartProps & { cluster: ITarget }): JSX.Element {
   const { values, notes, set, trans } = parts;
   const id = useId();
-  const [isWanted, setWanted] = useState(false);
-  const ours = notes.filter(note => note.field !== null && OURS.includes(note.field));
-  const isOpen = isWanted || ours.some(note => note.severity === 'error');
-  const row = (name: keyof IResourceValues) => ({
-    notes,
-    isShort: true,
-    value: values[name],
-    onChange: (value: string) => set({ [name]: value })
+  const ours = notes.filter(note => note.field !== null && CLUSTER_FIELDS.includes(note.field));
+  const isBroken = ours.some(note => note.severity === 'error');
+  const [isOpen, setOpen] = useState(isBroken);
+  useEffect(() => {
+    // What keeps the model from being served is never hidden, and does not close under the hands that mend it.
+    setOpen(before => before || isBroken);
+  }, [isBroken]);
+  const pair = (field: FieldName & keyof IResourceValues, label: string, name: string): IPairField => ({
+    field,
+    label,
+    name,
+    value: values[field],
+    onChange: value => set({ [field]: value })
   });
+  const requested = trans.__('requested');
+  const limit = trans.__('limit');
+  const mayList = mayListPodDefaults(cluster);
   return (
     <>
       <div className="jp-KaleServe-row">
@@ -72,7 +92,7 @@ export function ResourceRows({ cluster, ...parts }: IPartProps & { cluster: ITar
           className="jp-KaleServe-disclosure"
           aria-expanded={isOpen}
           aria-controls={id}
-          onClick={() => setWanted(!isOpen)}
+          onClick={() => setOpen(!isOpen)}
         >
           {trans.__('Resources')}
         </button>
@@ -84,41 +104,72 @@ export function ResourceRows({ cluster, ...parts }: IPartProps & { cluster: ITar
       <div id={id} hidden={!isOpen} className="jp-KaleServe-advanced">
         {isOpen && (
           <>
-            <TextRow label={trans.__('Least replicas')} field="minReplicas" {...row('minReplicas')} />
-            <TextRow label={trans.__('Most replicas')} field="maxReplicas" {...row('maxReplicas')} />
-            <TextRow label={trans.__('CPU requested')} field="requests" {...row('requestsCpu')} />
-            <TextRow label={trans.__('Memory requested')} {...row('requestsMemory')} />
-            <TextRow label={trans.__('CPU limit')} field="limits" {...row('limitsCpu')} />
-            <TextRow label={trans.__('Memory limit')} {...row('limitsMemory')} />
-            <TextRow label={trans.__('Service account')} field="serviceAccount" {...row('serviceAccount')} />
+            <PairRow
+              label={trans.__('Replicas')}
+              notes={notes}
+              fields={[
+                pair('minReplicas', trans.__('least'), trans.__('Replicas, least')),
+                pair('maxReplicas', trans.__('most'), trans.__('Replicas, most'))
+              ]}
+            />
+            <PairRow
+              label={trans.__('CPU')}
+              notes={notes}
+              fields={[
+                pair('requestsCpu', requested, trans.__('CPU requested')),
+                pair('limitsCpu', limit, trans.__('CPU limit'))
+              ]}
+            />
+            <PairRow
+              label={trans.__('Memory')}
+              notes={notes}
+              fields={[
+                pair('requestsMemory', requested, trans.__('Memory requested')),
+                pair('limitsMemory', limit, trans.__('Memory limit'))
+              ]}
+              common={['requests', 'limits']}
+            />
+            <TextRow
+              label={trans.__('GPUs')}
+              field="gpus"
+              notes={notes}
+              isShort
+              value={values.gpus}
+              onChange={gpus => set({ gpus })}
+              hint={trans.__('NVIDIA’s, for each replica')}
+            />
+            <TextRow
+              label={trans.__('Service account')}
+              field="serviceAccount"
+              notes={notes}
+              isShort
+              value={values.serviceAccount}
+              onChange={serviceAccount => set({ serviceAccount })}
+            />
             {cluster.modes.length > 0 && (
               <SelectRow
                 label={trans.__('Mode')}
                 field="deploymentMode"
-                {...row('deploymentMode')}
+                notes={notes}
+                isShort
+                value={values.deploymentMode}
+                onChange={deploymentMode => set({ deploymentMode })}
                 options={[
                   { value: '', label: trans.__('the cluster’s own') },
                   ...cluster.modes.map(mode => ({ value: mode, label: mode }))
                 ]}
               />
             )}
-            {hasPodDefaults(cluster) && (
-              <FormRow label={trans.__('PodDefaults')} field="propagate" notes={notes}>
-                {(input, described) => (
-                  <label>
-                    <input
-                      id={input}
-                      type="checkbox"
-                      aria-label={trans.__('Copy the notebook’s configurations (PodDefaults)')}
-                      {...described}
-                      checked={values.propagate}
-                      onChange={event => set({ propagate: event.target.checked })}
-                    />{' '}
-                    {trans.__('copy the notebook’s configurations')}
-                  </label>
-                )}
-              </FormRow>
-            )}
+            <CheckRow
+              label={trans.__('PodDefaults')}
+              field="propagate"
+              notes={notes}
+              isOn={values.propagate}
+              isDisabled={!mayList && !values.propagate}
+              onChange={propagate => set({ propagate })}
+              text={trans.__('Take the notebook’s configurations (PodDefaults)')}
+              hint={mayList ? null : trans.__('This account may not list them in the namespace.')}
+            />
           </>
         )}
       </div>
@@ -126,21 +177,29 @@ export function ResourceRows({ cluster, ...parts }: IPartProps & { cluster: ITar
   );
 }
 
-const OURS: readonly string[] = [
-  'minReplicas',
-  'maxReplicas',
-  'requests',
-  'limits',
-  'serviceAccount',
-  'deploymentMode',
-  'propagate'
-];
+function placeWords(cluster: ITarget, trans: TranslationBundle): string {
+  const { namespace, store } = cluster;
+  const place = trans.__('namespace %1', namespace ?? '');
+  switch (store?.kind) {
+    case 's3':
+      return `${place} · ${trans.__('models go to %1', String(store['url'] ?? 'S3'))}`;
+    case 'pvc':
+    case 'snapshot':
+      return `${place} · ${trans.__('models go to the volume %1', String(store['claim']))}`;
+    default:
+      return place;
+  }
+}
 
 function resourceWords(values: IServeValues, trans: TranslationBundle): string {
+  const { minReplicas: least, maxReplicas: most } = values;
+  const range = (from: string, to: string): string => [from.trim(), to.trim()].filter(Boolean).join(' – ');
   const said = [
-    values.limitsCpu && trans.__('%1 CPU', values.limitsCpu),
-    values.limitsMemory,
-    values.maxReplicas && trans.__('at most %1 replicas', values.maxReplicas),
+    (least || most) && trans.__('%1 replicas', range(least, most)),
+    range(values.requestsCpu, values.limitsCpu) &&
+      trans.__('%1 CPU', range(values.requestsCpu, values.limitsCpu)),
+    range(values.requestsMemory, values.limitsMemory),
+    values.gpus.trim() && trans.__('%1 GPU', values.gpus.trim()),
     values.deploymentMode
   ].filter(Boolean);
   return said.length > 0 ? said.join(' · ') : trans.__('as the cluster decides');

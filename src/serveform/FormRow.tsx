@@ -1,6 +1,16 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useId } from 'react';
 
 import type { FieldName, INote } from './checks';
+import type { IServeValues } from './offer';
+
+/** What every part of the form has. */
+export interface IPartProps {
+  values: IServeValues;
+  notes: readonly INote[];
+  set: (change: Partial<IServeValues>) => void;
+  trans: TranslationBundle;
+}
 
 /** What an input says of its notes. */
 export interface IDescribed {
@@ -114,6 +124,41 @@ export function SelectRow({
         </>
       )}
     </FormRow>
+  );
+}
+
+interface ICheckRowProps extends IRowProps {
+  isOn: boolean;
+  isDisabled?: boolean;
+  onChange: (isOn: boolean) => void;
+  /** What is ticked. */
+  text: string;
+  hint?: string | null;
+}
+
+/** A row with something to tick. */
+export function CheckRow(props: ICheckRowProps): JSX.Element {
+  const { isOn, isDisabled, onChange, text, hint, label, field, notes = [] } = props;
+  const id = useId();
+  const own = notes.filter(note => field !== undefined && note.field === field);
+  return (
+    <div className="jp-KaleServe-row">
+      <span className="jp-KaleServe-label">{label}</span>
+      <div className="jp-KaleServe-control">
+        <label className="jp-KaleServe-check" data-disabled={isDisabled}>
+          <input
+            type="checkbox"
+            checked={isOn}
+            disabled={isDisabled}
+            aria-describedby={own.length > 0 ? `${id}-notes` : undefined}
+            onChange={event => onChange(event.target.checked)}
+          />
+          {text}
+        </label>
+        {hint && <span className="jp-KaleServe-hint">{hint}</span>}
+        {own.length > 0 && <Notes id={`${id}-notes`} notes={own} />}
+      </div>
+    </div>
   );
 }
 

@@ -1,14 +1,19 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useEffect, useRef, useState } from 'react';
 
-import type { INextVersion } from '../api';
+import { LOCAL_TARGET } from '../api';
+import type { IErrorBody, INextVersion, IServiceRequest } from '../api';
 import { errorBody } from '../ui/errorBody';
-import { isSame, localNotes, refusalNotes, serverNotes } from './checks';
+import { useSignal } from '../ui/useSignal';
+import { driftNote, isSame, localNotes, refusalNotes, serverNotes, withOverwrite } from './checks';
 import type { INote } from './checks';
-import type { ServeFlow } from './flow';
+import { placed } from './fields';
+import { packageKey } from './flow';
+import type { IPackaged, ServeFlow } from './flow';
 import type { IModelChoice, IOffer, IServeValues } from './offer';
 import { ServeForm } from './ServeForm';
 import { ticksOf } from './ticks';
+import type { IYamlViewProps } from './YamlView';
 
 /** Typing pauses this long before the server is asked, in milliseconds. */
 const PAUSE = 300;
@@ -29,6 +34,9 @@ interface IFormStepProps {
   offer: IOffer;
   values: IServeValues;
   refusal: IRefusal | null;
+  /** The model as last submitted without being served. */
+  packaged: IPackaged | null;
+  onPackaged: (packaged: IPackaged) => void;
   onChange: (values: IServeValues) => void;
   onServe: () => void;
   onCancel: () => void;
@@ -38,34 +46,42 @@ interface IFormStepProps {
 /** The form with what the server's preflight says of it, asked anew when the typing pauses. */
 export function FormStep(props: IFormStepProps): JSX.Element {
   const { flow, offer, values, refusal, trans } = props;
+  const { targets } = flow.model;
+  useSignal(targets.changed);
   const choice = useVersions(flow, chosen(offer, values), values, props.onChange, refusal === null);
+  const packaged = props.packaged?.key === packageKey(values) ? props.packaged : null;
+  const isSubmitted = choice.artifact !== null || packaged !== null;
   const services = flow.services(values.target);
-  const local = localNotes(values, choice, services, trans);
+  const local = localNotes(values, choice, services, targets.cluster, trans);
   const isBroken = local.some(note => note.severity === 'error');
-  const { said, isAsking, yaml, runtime } = useServerNotes(flow, values, choice, offer, isBroken);
-  const notes = [...local, ...said];
+  const request = flow.request(values, choice, offer, packaged);
+  const { said, isAsking, yaml, runtime } = useServerNotes(flow, values, request, isSubmitted, isBroken);
+  const drift = useDrift(flow, values, trans);
+  const packaging = usePackaging(flow, values, choice, offer, props.onPackaged);
+  const notes = withOverwrite([...local, ...said, ...drift], values.overwrite);
   // A refusal is told until its field changes, but the same may be tried again: the kernel may have changed.
   const refused = (refusal?.notes ?? []).filter(
     note =>
       isSame(note.field, values, refusal?.values ?? values) && !said.some(one => one.message === note.message)
   );
+  const all = placed([...withOverwrite(refused, values.overwrite), ...notes], values, choice, offer);
   return (
     <ServeForm
       offer={offer}
       choice={choice}
       services={services}
       servicesAt={target => flow.services(target)}
-      cluster={flow.model.targets.cluster}
-      yaml={yaml}
-      isAsking={isAsking}
+      cluster={targets.cluster}
+      object={{ yaml, isAsking, packaging: isSubmitted ? null : packaging }}
       clusterRuntime={runtime}
       values={values}
-      notes={[...refused, ...notes]}
+      notes={all}
       ticks={ticksOf(
         {
-          notes: [...refused, ...notes],
+          notes: all,
           isAsking,
-          isSubmitted: choice.artifact !== null,
+          isSubmitted,
+          isCluster: values.target !== LOCAL_TARGET,
           hasTransformer: values.transformer !== ''
         },
         trans
@@ -77,6 +93,55 @@ export function FormStep(props: IFormStepProps): JSX.Element {
       trans={trans}
     />
   );
+}
+
+/** What others have changed of the endpoint that gets a revision; nothing where that cannot be said. */
+function useDrift(flow: ServeFlow, values: IServeValues, trans: TranslationBundle): INote[] {
+  const { target, existing } = values;
+  const isWanted = target !== LOCAL_TARGET && values.mode === 'revision';
+  const [found, setFound] = useState<{ name: string; drift: string[] } | null>(null);
+  useEffect(() => {
+    const abort = new AbortController();
+    const service = flow.services(target).find(one => one.name === existing);
+    if (isWanted && service) {
+      flow.model.client.serviceObject(service, abort.signal).then(
+        ({ drift }) => setFound({ name: existing, drift }),
+        // Serving says it too, a moment later.
+        () => setFound(null)
+      );
+    }
+    return () => abort.abort();
+  }, [flow, target, existing, isWanted]);
+  return isWanted && found?.name === existing && found.drift.length > 0
+    ? [driftNote(existing, found.drift, trans)]
+    : [];
+}
+
+/** Have the kernel's model packaged before it is served, for those who want to see the object first. */
+function usePackaging(
+  flow: ServeFlow,
+  values: IServeValues,
+  choice: IModelChoice,
+  offer: IOffer,
+  onPackaged: (packaged: IPackaged) => void
+): NonNullable<IYamlViewProps['packaging']> {
+  const [run, setRun] = useState<{ key: string; error: IErrorBody | null } | null>(null);
+  const key = packageKey(values);
+  const isOurs = run?.key === key;
+  return {
+    state: isOurs && run.error === null ? 'running' : 'needed',
+    error: isOurs ? run.error : null,
+    start: () => {
+      setRun({ key, error: null });
+      flow.package(values, choice, offer).then(
+        packaged => {
+          setRun(null);
+          onPackaged(packaged);
+        },
+        reason => setRun({ key, error: errorBody(reason) })
+      );
+    }
+  };
 }
 
 /** What a dry run has told. */
@@ -94,14 +159,12 @@ const NO_ANSWER: IAnswer = { said: [], yaml: null, runtime: null };
 function useServerNotes(
   flow: ServeFlow,
   values: IServeValues,
-  choice: IModelChoice,
-  offer: IOffer,
+  request: IServiceRequest,
+  isSubmitted: boolean,
   /** Whether something is wrong by looks alone: then nobody is asked. */
   isBroken: boolean
 ): IAnswer & { isAsking: boolean } {
-  const request = flow.request(values, choice, offer);
   const question = JSON.stringify([request, isBroken]);
-  const isSubmitted = choice.artifact !== null;
   const [answer, setAnswer] = useState<IAnswer & { question: string }>({ question: '', ...NO_ANSWER });
   useEffect(() => {
     if (isBroken) {
@@ -119,8 +182,9 @@ function useServerNotes(
         ({ findings, yaml, service }) =>
           hear({
             said: serverNotes(findings, isSubmitted),
-            yaml: yaml ?? null,
-            runtime: service?.runtime ?? null
+            // Without the model it is not the object that would be sent.
+            yaml: isSubmitted ? (yaml ?? null) : null,
+            runtime: service?.runtime || null
           }),
         reason => {
           // Of a model that is still only in the kernel the server knows nothing; serving it will tell.

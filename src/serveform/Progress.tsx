@@ -23,6 +23,7 @@ export function Progress({ progress, sentence, trans }: IProgressProps): JSX.Ele
     done: trans.__('done'),
     failed: trans.__('failed')
   };
+  const said = [sentence, progress.error?.message];
   return (
     <div className="jp-KaleServe-progress">
       <ol className="jp-KaleServe-progressStages" aria-label={trans.__('Progress')}>
@@ -36,7 +37,7 @@ export function Progress({ progress, sentence, trans }: IProgressProps): JSX.Ele
             <span className="jp-KaleServe-number">
               {stage.seconds === null ? '' : showSeconds(stage.seconds)}
             </span>
-            {stage.state !== 'done' && stage.message && stage.message !== progress.error?.message && (
+            {stage.state !== 'done' && stage.message && !said.includes(stage.message) && (
               <span className="jp-KaleServe-hint jp-KaleServe-cut" title={stage.message}>
                 {stage.message}
               </span>

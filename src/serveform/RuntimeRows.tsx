@@ -6,8 +6,14 @@ import { BUILT_IN, protocolName, runtimeName, size } from '../ui/words';
 import type { INote } from './checks';
 import { FormRow, Notes, SelectRow, TextOnlyRow } from './FormRow';
 import type { IModelChoice, IServeValues } from './offer';
-import { chosenRuntime, offered, runtimeChoices, usualProtocol } from './runtimes';
-import type { IRuntimeChoice } from './runtimes';
+import {
+  allOffered,
+  chosenRuntime,
+  clusterRuntime,
+  offered,
+  runtimeChoices,
+  usualProtocol
+} from './runtimes';
 
 export interface IRuntimeRowsProps {
   runtimes: readonly IRuntime[];
@@ -15,6 +21,8 @@ export interface IRuntimeRowsProps {
   values: IServeValues;
   notes: readonly INote[];
   set: (change: Partial<IServeValues>) => void;
+  /** A cluster's runtimes: which of them it takes where none is asked for, once that is known. */
+  cluster?: { taken: string | null };
   /** A line below all of them. */
   hint?: string | null;
   trans: TranslationBundle;
@@ -22,17 +30,22 @@ export interface IRuntimeRowsProps {
 
 /** Which model server answers, and over what: said in a line, chosen only by those who want to. */
 export function RuntimeRows(props: IRuntimeRowsProps): JSX.Element {
-  const { runtimes, choice, values, notes, set, trans } = props;
+  const { runtimes, choice, values, notes, set, cluster, trans } = props;
   const id = useId();
   const [isWanted, setWanted] = useState(false);
   // What keeps the model from being served is never hidden.
   const ours = notes.filter(note => note.field === 'runtime' || note.field === 'protocol');
   const isOpen = isWanted || ours.some(note => note.severity === 'error');
-  const chosen = chosenRuntime(runtimes, values, choice.framework);
-  const protocols = offered(chosen, choice.framework);
+  const chosen = cluster
+    ? clusterRuntime(runtimes, values, cluster.taken)
+    : chosenRuntime(runtimes, values, choice.framework);
+  const protocols =
+    chosen === null && cluster ? allOffered(runtimes, choice.framework) : offered(chosen, choice.framework);
+  const place = (runtime: IRuntime): string =>
+    cluster ? clusterPlaceWords(runtime, trans) : placeWords(runtime, choice, trans);
   const usual = usualProtocol(values, protocols);
   const protocol = values.protocol || usual;
-  if (chosen === null) {
+  if (chosen === null && !cluster) {
     return (
       <TextOnlyRow label={trans.__('Runtime')}>
         {trans.__('Built-in')} <span className="jp-KaleServe-hint">{protocolName(protocol, trans)}</span>
@@ -52,10 +65,16 @@ export function RuntimeRows(props: IRuntimeRowsProps): JSX.Element {
           {trans.__('Advanced')}
         </button>
         <span className="jp-KaleServe-control">
-          <span>
-            {runtimeName(chosen.name, trans)} · {protocolName(protocol, trans)}
-          </span>
-          <span className="jp-KaleServe-hint">{placeWords(chosen, choice, trans)}</span>
+          {chosen === null ? (
+            <span className="jp-KaleServe-hint">{trans.__('the cluster’s runtime that fits')}</span>
+          ) : (
+            <>
+              <span>
+                {runtimeName(chosen.name, trans)} · {protocolName(protocol, trans)}
+              </span>
+              <span className="jp-KaleServe-hint">{place(chosen)}</span>
+            </>
+          )}
           {!isOpen && ours.length > 0 && <Notes notes={ours} />}
         </span>
       </div>
@@ -65,15 +84,31 @@ export function RuntimeRows(props: IRuntimeRowsProps): JSX.Element {
             <FormRow label={trans.__('Runtime')} field="runtime" notes={notes} isGroup>
               {name => (
                 <ul className="jp-KaleServe-runtimes">
+                  {cluster && (
+                    <Option
+                      group={name}
+                      label={trans.__('Automatic')}
+                      hint={
+                        values.runtime === '' && chosen !== null
+                          ? trans.__('%1, as KServe would choose', runtimeName(chosen.name, trans))
+                          : trans.__('as KServe would choose')
+                      }
+                      isChosen={values.runtime === ''}
+                      onChoose={() => set({ runtime: '' })}
+                    />
+                  )}
                   {runtimeChoices(runtimes, values, choice.framework, trans).map(one => (
-                    <RuntimeOption
+                    <Option
                       key={one.runtime.name}
                       group={name}
-                      one={one}
-                      isChosen={one.runtime === chosen}
-                      choice={choice}
-                      onChoose={() => set({ runtime: one.runtime.name === BUILT_IN ? '' : one.runtime.name })}
-                      trans={trans}
+                      label={runtimeName(one.runtime.name, trans)}
+                      runtime={one.runtime}
+                      hint={one.reason ?? place(one.runtime)}
+                      isChosen={one.runtime === chosen && (!cluster || values.runtime !== '')}
+                      isRefused={one.reason !== null}
+                      onChoose={() =>
+                        set({ runtime: one.runtime.name === BUILT_IN && !cluster ? '' : one.runtime.name })
+                      }
                     />
                   ))}
                 </ul>
@@ -104,36 +139,46 @@ export function RuntimeRows(props: IRuntimeRowsProps): JSX.Element {
   );
 }
 
-interface IRuntimeOptionProps {
+interface IOptionProps {
   group: string;
-  one: IRuntimeChoice;
+  label: string;
+  hint: string;
+  runtime?: IRuntime;
   isChosen: boolean;
-  choice: IModelChoice;
+  isRefused?: boolean;
   onChoose: () => void;
-  trans: TranslationBundle;
 }
 
-function RuntimeOption(props: IRuntimeOptionProps): JSX.Element {
-  const { one, isChosen, choice, trans } = props;
+function Option({ group, label, hint, runtime, isChosen, isRefused, onChoose }: IOptionProps): JSX.Element {
   const id = useId();
-  const { runtime, reason } = one;
+  const isOwn = runtime !== undefined && !SHIPPED.includes(runtime.source);
   return (
-    <li data-runtime={runtime.name} title={runtime.source === 'table' ? undefined : runtime.source}>
+    <li data-runtime={runtime?.name} title={isOwn ? runtime.source : undefined}>
       <input
         type="radio"
         id={id}
-        name={props.group}
+        name={group}
         checked={isChosen}
-        disabled={reason !== null && !isChosen}
+        disabled={isRefused && !isChosen}
         aria-describedby={`${id}-hint`}
-        onChange={props.onChoose}
+        onChange={onChoose}
       />
-      <label htmlFor={id}>{runtimeName(runtime.name, trans)}</label>
+      <label htmlFor={id}>{label}</label>
       <span id={`${id}-hint`} className="jp-KaleServe-hint">
-        {reason ?? placeWords(runtime, choice, trans)}
+        {hint}
       </span>
     </li>
   );
+}
+
+/** Sources that say nothing more than the hint does. */
+const SHIPPED = ['table', 'cluster', 'namespace'];
+
+function clusterPlaceWords(runtime: IRuntime, trans: TranslationBundle): string {
+  if (runtime.name === BUILT_IN) {
+    return trans.__('Kale’s own image');
+  }
+  return runtime.source === 'namespace' ? trans.__('of the namespace') : trans.__('of the cluster');
 }
 
 /** In which environment it would run, and whether that has to be made first. */

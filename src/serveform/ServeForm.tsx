@@ -3,16 +3,19 @@ import React, { useLayoutEffect, useRef, useState } from 'react';
 
 import type { IService, ITarget } from '../api';
 import { Tabs } from '../ui/Tabs';
-import { runtimeName } from '../ui/words';
+import { isTaken } from './checks';
 import type { INote } from './checks';
 import { ResourceRows, WhereRow } from './ClusterRows';
-import { FormRow, SelectRow, TextOnlyRow, TextRow } from './FormRow';
+import { SelectRow } from './FormRow';
+import type { IPartProps } from './FormRow';
+import { EndpointRows, NameAndVersion, row, SampleRow } from './ModelRows';
 import { movedValues, proposedValues } from './offer';
 import type { IModelChoice, IOffer, IServeValues } from './offer';
 import { Preflight } from './Preflight';
 import { RuntimeRows } from './RuntimeRows';
 import type { ITick } from './ticks';
 import { YamlView } from './YamlView';
+import type { IYamlViewProps } from './YamlView';
 
 export interface IServeFormProps {
   offer: IOffer;
@@ -24,8 +27,7 @@ export interface IServeFormProps {
   /** The cluster that is configured. */
   cluster: ITarget | null;
   /** What would be sent to it. */
-  yaml: string | null;
-  isAsking: boolean;
+  object: Omit<IYamlViewProps, 'notes' | 'trans'>;
   /** The runtime that the cluster would take. */
   clusterRuntime: string | null;
   values: IServeValues;
@@ -71,7 +73,7 @@ export function ServeForm(props: IServeFormProps): JSX.Element {
         options={offer.models.map(model => ({ value: model.key, label: model.label }))}
       />
       {choice.variable !== null && <NameAndVersion {...parts} choice={choice} />}
-      <EndpointRows {...parts} services={services} />
+      <EndpointRows {...parts} services={services} isTaken={isTaken(notes)} />
       {cluster !== null && (
         <WhereRow
           cluster={cluster}
@@ -105,11 +107,12 @@ export function ServeForm(props: IServeFormProps): JSX.Element {
         />
       ) : (
         <>
-          <TextOnlyRow label={trans.__('Runtime')} field="runtime" notes={notes}>
-            {props.clusterRuntime === null
-              ? trans.__('the one of the cluster that fits')
-              : runtimeName(props.clusterRuntime, trans)}
-          </TextOnlyRow>
+          <RuntimeRows
+            {...parts}
+            runtimes={offer.clusterRuntimes}
+            choice={choice}
+            cluster={{ taken: props.clusterRuntime }}
+          />
           <ResourceRows {...parts} cluster={onCluster} />
         </>
       )}
@@ -143,9 +146,10 @@ export function ServeForm(props: IServeFormProps): JSX.Element {
             fields
           ) : (
             <YamlView
-              yaml={props.yaml}
-              isAsking={props.isAsking}
-              notes={notes.filter(note => note.severity === 'error' && note.field !== null)}
+              {...props.object}
+              notes={notes.filter(
+                note => note.field !== null && (note.severity === 'error' || isTaken([note]))
+              )}
               trans={trans}
             />
           )}
@@ -161,111 +165,5 @@ export function ServeForm(props: IServeFormProps): JSX.Element {
         </button>
       </div>
     </form>
-  );
-}
-
-interface IPartProps {
-  values: IServeValues;
-  notes: readonly INote[];
-  set: (change: Partial<IServeValues>) => void;
-  trans: TranslationBundle;
-}
-
-/** What a row has from the value of its own name. */
-function row(
-  { values, notes, set }: IPartProps,
-  field: 'name' | 'version' | 'endpoint' | 'sample' | 'transformer'
-): Pick<React.ComponentProps<typeof TextRow>, 'field' | 'notes' | 'value' | 'onChange'> {
-  return { field, notes, value: values[field], onChange: value => set({ [field]: value }) };
-}
-
-function NameAndVersion({ choice, ...parts }: IPartProps & { choice: IModelChoice }): JSX.Element {
-  const { values, trans } = parts;
-  const existing = values.name.trim() === choice.name ? choice.versions : [];
-  return (
-    <>
-      <TextRow label={trans.__('Name')} {...row(parts, 'name')} />
-      <TextRow
-        label={trans.__('Version')}
-        {...row(parts, 'version')}
-        isShort
-        hint={
-          existing.length > 0
-            ? trans._n('%2 exists', '%2 exist', existing.length, existing.slice(0, 3).join(', '))
-            : null
-        }
-      />
-    </>
-  );
-}
-
-function EndpointRows({ services, ...parts }: IPartProps & { services: readonly IService[] }): JSX.Element {
-  const { values, notes, set, trans } = parts;
-  const modes: [IServeValues['mode'], string][] = [
-    ['new', trans.__('a new one')],
-    ['revision', trans.__('the next revision of one')]
-  ];
-  return (
-    <>
-      {services.length > 0 && (
-        <FormRow label={trans.__('Endpoint')} isGroup>
-          {id => (
-            <div className="jp-KaleServe-radios">
-              {modes.map(([mode, label]) => (
-                <label key={mode}>
-                  <input
-                    type="radio"
-                    name={id}
-                    checked={values.mode === mode}
-                    onChange={() => set({ mode })}
-                  />
-                  {label}
-                </label>
-              ))}
-            </div>
-          )}
-        </FormRow>
-      )}
-      {values.mode === 'new' ? (
-        <TextRow label={trans.__('Endpoint name')} {...row(parts, 'endpoint')} />
-      ) : (
-        <SelectRow
-          label={trans.__('Next revision of')}
-          field="endpoint"
-          notes={notes}
-          value={values.existing}
-          onChange={existing => set({ existing })}
-          options={services.map(service => ({
-            value: service.name,
-            label: trans.__('%1 (revision %2 now)', service.name, service.revision)
-          }))}
-        />
-      )}
-    </>
-  );
-}
-
-function SampleRow({ choice, ...parts }: IPartProps & { choice: IModelChoice }): JSX.Element {
-  const { values, notes, trans } = parts;
-  if (choice.candidates.length === 0) {
-    return (
-      <TextOnlyRow label={trans.__('Sample')} field="sample" notes={notes}>
-        {choice.sampleText ?? (
-          <span className="jp-KaleServe-hint">{trans.__('none found; the form will be empty')}</span>
-        )}
-      </TextOnlyRow>
-    );
-  }
-  return (
-    <SelectRow
-      label={trans.__('Sample')}
-      {...row(parts, 'sample')}
-      isShort
-      options={[
-        ...choice.candidates.map(variable => ({ value: variable, label: variable })),
-        { value: '', label: trans.__('none') }
-      ]}
-      hint={values.sample === choice.sample ? choice.sampleText : null}
-    />
   );
 }

@@ -6,7 +6,8 @@ import { errorBody } from '../ui/errorBody';
 import { ErrorNote } from '../ui/ErrorNote';
 import { refusalNotes, serverNotes } from './checks';
 import type { INote } from './checks';
-import type { ServeFlow } from './flow';
+import { packageKey } from './flow';
+import type { IPackaged, ServeFlow } from './flow';
 import { Notes } from './FormRow';
 import { chosen, FormStep } from './FormStep';
 import type { IRefusal } from './FormStep';
@@ -35,6 +36,7 @@ type View =
 /** From looking for models to a ready endpoint. */
 export function ServePanel({ flow, onDone, onCancel, trans }: IServePanelProps): JSX.Element {
   const [view, setView] = useState<View>({ kind: 'looking' });
+  const [packaged, setPackaged] = useState<IPackaged | null>(null);
   const look = (): (() => void) => {
     let isWanted = true;
     setView({ kind: 'looking' });
@@ -99,6 +101,8 @@ export function ServePanel({ flow, onDone, onCancel, trans }: IServePanelProps):
           values={view.values}
           onChange={values => setView({ ...view, values })}
           refusal={view.refusal}
+          packaged={packaged}
+          onPackaged={setPackaged}
           onServe={() => setView({ kind: 'serving', offer: view.offer, values: view.values })}
           onCancel={onCancel}
           trans={trans}
@@ -110,6 +114,7 @@ export function ServePanel({ flow, onDone, onCancel, trans }: IServePanelProps):
           flow={flow}
           offer={view.offer}
           values={view.values}
+          packaged={packaged?.key === packageKey(view.values) ? packaged : null}
           onBack={(service, notes) =>
             setView({
               kind: 'form',
@@ -139,6 +144,8 @@ interface IServingStepProps {
   flow: ServeFlow;
   offer: IOffer;
   values: IServeValues;
+  /** The model as submitted already, where it is. */
+  packaged: IPackaged | null;
   /** Back to the form, with the endpoint that there is now and with what was said against the attempt. */
   onBack: (service: IService | null, notes: INote[]) => void;
   onDone: (service: IService) => void;
@@ -157,7 +164,7 @@ function ServingStep(props: IServingStepProps): JSX.Element {
         setRun(now);
       }
     };
-    void flow.serve(values, chosen(offer, values), offer, report).then(accepted => {
+    void flow.serve(values, chosen(offer, values), offer, props.packaged, report).then(accepted => {
       if (!accepted || !isWanted) {
         return;
       }

@@ -2,10 +2,10 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import { LOCAL_TARGET } from '../api';
-import type { IErrorBody, IFinding, IService } from '../api';
+import type { IErrorBody, IFinding, IService, ITarget } from '../api';
+import { clusterNotes } from './clusterChecks';
 import { endpointName, LONGEST_NAME, targetName } from './offer';
 import type { IModelChoice, IServeValues } from './offer';
-import { isCount } from './resources';
 
 export type FieldName =
   | 'model'
@@ -20,12 +20,19 @@ export type FieldName =
   | 'minReplicas'
   | 'maxReplicas'
   | 'requests'
+  | 'requestsCpu'
+  | 'requestsMemory'
   | 'limits'
+  | 'limitsCpu'
+  | 'limitsMemory'
+  | 'gpus'
   | 'serviceAccount'
   | 'deploymentMode'
   | 'propagate';
 
 export interface INote {
+  /** The finding's or error's code, where the server has said it. */
+  code?: string;
   field: FieldName | null;
   severity: 'error' | 'warning' | 'info';
   message: string;
@@ -33,7 +40,10 @@ export interface INote {
 }
 
 /** What stands against the cluster itself. */
-const WHERE_CODES = ['RightMissing', 'ClusterUnavailable'];
+const WHERE_CODES = ['RightMissing', 'ClusterUnavailable', 'Unauthorized'];
+
+/** What taking over mends: a name that is somebody else's, fields that others have changed. */
+const TAKEN_CODES = ['NameTaken', 'Conflict', 'Drift'];
 
 const ENDPOINT_NAME = /^[a-z]([-a-z0-9]*[a-z0-9])?$/;
 
@@ -42,6 +52,7 @@ export function localNotes(
   values: IServeValues,
   choice: IModelChoice,
   services: readonly IService[],
+  cluster: ITarget | null,
   trans: TranslationBundle
 ): INote[] {
   const notes: INote[] = [];
@@ -88,7 +99,7 @@ export function localNotes(
         ),
         name === '' ? null : trans.__('Try %1.', endpointName(name))
       );
-    } else if (services.some(service => service.name === name)) {
+    } else if (services.some(service => service.managed && service.name === name)) {
       refuse(
         'endpoint',
         trans.__('%1 is there already.', name),
@@ -96,10 +107,8 @@ export function localNotes(
       );
     }
   }
-  for (const field of ['minReplicas', 'maxReplicas'] as const) {
-    if (values.target !== LOCAL_TARGET && !isCount(values[field])) {
-      refuse(field, trans.__('A whole number, or nothing.'));
-    }
+  if (values.target !== LOCAL_TARGET) {
+    notes.push(...clusterNotes(values, cluster, trans));
   }
   return notes;
 }
@@ -120,8 +129,31 @@ export function refusalNotes(error: IErrorBody, values: IServeValues): INote[] {
   if (errors.length > 0) {
     return errors.map(noteOf);
   }
-  const { message, hint } = error;
-  return [{ field: fieldOfCode(error, values), severity: 'error', message, fix: hint ?? null }];
+  const { code, message, hint } = error;
+  return [{ code, field: fieldOfCode(error, values), severity: 'error', message, fix: hint ?? null }];
+}
+
+/** What others have changed of the endpoint's object on the cluster. */
+export function driftNote(name: string, drift: readonly string[], trans: TranslationBundle): INote {
+  return {
+    code: 'Drift',
+    field: 'endpoint',
+    severity: 'warning',
+    message: trans.__('Others have changed %1 on the cluster: %2.', name, drift.join(', ')),
+    fix: trans.__('The cluster refuses what would undo that, unless you take it back.')
+  };
+}
+
+/** Whether taking over would mend something. */
+export function isTaken(notes: readonly INote[]): boolean {
+  return notes.some(note => note.code !== undefined && TAKEN_CODES.includes(note.code));
+}
+
+/** What was to be refused for the name's sake is only told once it is to be taken over. */
+export function withOverwrite(notes: readonly INote[], overwrite: boolean): INote[] {
+  return notes.map(note =>
+    overwrite && isTaken([note]) ? { ...note, severity: 'warning', fix: null } : note
+  );
 }
 
 /** Whether the field still holds what it held then. */
@@ -136,7 +168,9 @@ export function isSame(field: FieldName | null, now: IServeValues, then: IServeV
     case 'requests':
       return now.requestsCpu === then.requestsCpu && now.requestsMemory === then.requestsMemory;
     case 'limits':
-      return now.limitsCpu === then.limitsCpu && now.limitsMemory === then.limitsMemory;
+      return (
+        now.limitsCpu === then.limitsCpu && now.limitsMemory === then.limitsMemory && now.gpus === then.gpus
+      );
     default:
       return now[field] === then[field];
   }
@@ -144,6 +178,7 @@ export function isSame(field: FieldName | null, now: IServeValues, then: IServeV
 
 function noteOf(finding: IFinding): INote {
   return {
+    code: finding.code,
     field:
       finding.code === 'NoSample'
         ? 'sample'
@@ -161,6 +196,7 @@ function fieldOfCode(error: IErrorBody, values: IServeValues): FieldName | null 
     case 'VersionExists':
       return 'version';
     case 'NameTaken':
+    case 'Conflict':
       return 'endpoint';
     case 'InvalidName':
       return error.subject === targetName(values) ? 'endpoint' : 'name';
@@ -170,6 +206,7 @@ function fieldOfCode(error: IErrorBody, values: IServeValues): FieldName | null 
     case 'SaveFailed':
       return 'model';
     case 'ClusterUnavailable':
+    case 'Unauthorized':
       return 'where';
     case 'EnvironmentFailed':
     case 'ProgramMissing':
@@ -198,8 +235,11 @@ function fieldOf(field: string | null): FieldName | null {
     case 'config.max_replicas':
       return 'maxReplicas';
     case 'config.requests':
+    case 'config.predictor.requests':
+      return 'requests';
     case 'config.limits':
-      return field === 'config.limits' ? 'limits' : 'requests';
+    case 'config.predictor.limits':
+      return 'limits';
     case 'config.service_account':
       return 'serviceAccount';
     case 'config.deployment_mode':

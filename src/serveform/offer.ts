@@ -33,8 +33,10 @@ export interface ITransformerChoice {
 export interface IOffer {
   models: IModelChoice[];
   transformers: ITransformerChoice[];
-  /** What can serve them; empty where the daemon could not say. */
+  /** What can serve them here; empty where the daemon could not say. */
   runtimes: IRuntime[];
+  /** What can serve them on the cluster; empty where there is none. */
+  clusterRuntimes: IRuntime[];
   session: ISession | null;
 }
 
@@ -43,6 +45,8 @@ export interface IServeValues extends IResourceValues {
   target: string;
   /** Whether the servers get the notebook's PodDefaults. */
   propagate: boolean;
+  /** Whether what others have made or changed under that name is taken over. */
+  overwrite: boolean;
   /** Key of the model's choice. */
   model: string;
   name: string;
@@ -63,7 +67,7 @@ export interface IServeValues extends IResourceValues {
 }
 
 /** What a kernel has found: models of the cell first, those that can be served before the others. */
-export function offerOfFindings(found: IFindings, runtimes: IRuntime[]): IOffer {
+export function offerOfFindings(found: IFindings, runtimes: IRuntime[], clusterRuntimes: IRuntime[]): IOffer {
   const rank = (model: IFoundModel): number => (model.in_cell ? 0 : 2) + (model.problem === null ? 0 : 1);
   const models = [...found.models].sort((left, right) => rank(left) - rank(right));
   return {
@@ -89,6 +93,7 @@ export function offerOfFindings(found: IFindings, runtimes: IRuntime[]): IOffer 
       id: item.id
     })),
     runtimes,
+    clusterRuntimes,
     session: found.session
   };
 }
@@ -97,7 +102,8 @@ export function offerOfFindings(found: IFindings, runtimes: IRuntime[]): IOffer 
 export function offerOfArtifact(
   artifact: IArtifact,
   transformers: IArtifact[],
-  runtimes: IRuntime[]
+  runtimes: IRuntime[],
+  clusterRuntimes: IRuntime[]
 ): IOffer {
   return {
     models: [
@@ -118,6 +124,7 @@ export function offerOfArtifact(
     ],
     transformers: transformers.map(transformerChoice),
     runtimes,
+    clusterRuntimes,
     session: null
   };
 }
@@ -146,27 +153,27 @@ export function endpointName(text: string): string {
 
 /**
  * Everything filled in for one of the models: the next revision where its endpoint is there already.
- * `services` are those of the target.
+ * `services` are those of the target; only ours get revisions, the others' names are taken.
  */
 export function proposedValues(
   choice: IModelChoice,
   services: readonly IService[],
   target: string
 ): IServeValues {
-  const serving = services.find(
-    service => service.model?.name === choice.name && service.state !== 'Deleting'
-  );
+  const ours = services.filter(service => service.managed);
+  const serving = ours.find(service => service.model?.name === choice.name && service.state !== 'Deleting');
   const derived = endpointName(choice.name);
   return {
     ...(serving && target !== LOCAL_TARGET ? resourcesOf(serving.config) : NO_RESOURCES),
     target,
     propagate: false,
+    overwrite: false,
     model: choice.key,
     name: choice.name,
     version: choice.version,
     mode: serving ? 'revision' : 'new',
     endpoint: freeName(derived, services),
-    existing: serving?.name ?? services[0]?.name ?? '',
+    existing: serving?.name ?? ours[0]?.name ?? '',
     sample: choice.sample ?? '',
     transformer: '',
     // The next revision is served as the one before it.

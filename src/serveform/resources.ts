@@ -9,6 +9,8 @@ export interface IResourceValues {
   requestsMemory: string;
   limitsCpu: string;
   limitsMemory: string;
+  /** Of a device a pod gets what its limit says: there is no request of its own. */
+  gpus: string;
   serviceAccount: string;
   deploymentMode: string;
 }
@@ -20,30 +22,24 @@ export const NO_RESOURCES: IResourceValues = {
   requestsMemory: '',
   limitsCpu: '',
   limitsMemory: '',
+  gpus: '',
   serviceAccount: '',
   deploymentMode: ''
 };
 
-/** Whether it is empty or a whole number that can be sent. */
-export function isCount(text: string): boolean {
-  return /^\s*\d{0,6}\s*$/.test(text);
-}
+const GPU = 'nvidia.com/gpu';
 
 /** The fields of the ServeConfig; only those that are filled in. */
 export function resourceConfig(values: IResourceValues): JSONObject {
-  const config: JSONObject = {};
-  const put = (name: string, text: string, read: (text: string) => JSONValue = own => own): void => {
-    if (text.trim() !== '') {
-      config[name] = read(text.trim());
-    }
+  const counts = filled({ min_replicas: values.minReplicas, max_replicas: values.maxReplicas });
+  const requests = filled({ cpu: values.requestsCpu, memory: values.requestsMemory });
+  const limits = filled({ cpu: values.limitsCpu, memory: values.limitsMemory, [GPU]: values.gpus });
+  return {
+    ...Object.fromEntries(Object.entries(counts).map(([name, text]) => [name, Number(text)])),
+    ...filled({ service_account: values.serviceAccount, deployment_mode: values.deploymentMode }),
+    ...(Object.keys(requests).length > 0 && { requests }),
+    ...(Object.keys(limits).length > 0 && { limits })
   };
-  put('min_replicas', values.minReplicas, Number);
-  put('max_replicas', values.maxReplicas, Number);
-  put('service_account', values.serviceAccount);
-  put('deployment_mode', values.deploymentMode);
-  const requests = amounts(values.requestsCpu, values.requestsMemory);
-  const limits = amounts(values.limitsCpu, values.limitsMemory);
-  return { ...config, ...(requests && { requests }), ...(limits && { limits }) };
 }
 
 /** The fields as an earlier revision had them: the next one is served like it. */
@@ -57,17 +53,15 @@ export function resourcesOf(config: JSONObject): IResourceValues {
     requestsMemory: of(config['requests'], 'memory'),
     limitsCpu: of(config['limits'], 'cpu'),
     limitsMemory: of(config['limits'], 'memory'),
+    gpus: of(config['limits'], GPU),
     serviceAccount: shown(config['service_account']),
     deploymentMode: shown(config['deployment_mode'])
   };
 }
 
-function amounts(cpu: string, memory: string): JSONObject | null {
-  const found = {
-    ...(cpu.trim() && { cpu: cpu.trim() }),
-    ...(memory.trim() && { memory: memory.trim() })
-  };
-  return Object.keys(found).length > 0 ? found : null;
+function filled(texts: { [name: string]: string }): { [name: string]: string } {
+  const trimmed = Object.entries(texts).map(([name, text]) => [name, text.trim()]);
+  return Object.fromEntries(trimmed.filter(([, text]) => text !== ''));
 }
 
 function shown(value: JSONValue | undefined): string {

@@ -52,6 +52,21 @@ export function chosenRuntime(
   return serving.find(runtime => runtime.name === wanted) ?? serving[0] ?? null;
 }
 
+/** The cluster's runtime that is asked for, else the one that it takes; null while that is not known. */
+export function clusterRuntime(
+  runtimes: readonly IRuntime[],
+  values: Pick<IServeValues, 'runtime'>,
+  taken: string | null
+): IRuntime | null {
+  const wanted = values.runtime || taken;
+  return runtimes.find(runtime => runtime.name === wanted) ?? null;
+}
+
+/** What any of them offers for a format. */
+export function allOffered(runtimes: readonly IRuntime[], framework: string | null): AnyProtocol[] {
+  return [...new Set(runtimes.flatMap(runtime => offered(runtime, framework)))];
+}
+
 /** The protocol that is taken where nobody asks for one. */
 export function usualProtocol(
   values: Pick<IServeValues, 'transformer'>,

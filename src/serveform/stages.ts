@@ -16,7 +16,12 @@ export const STAGES = [
 /** Those of the submission, which the kernel does. */
 const SUBMISSION: readonly string[] = ['package', 'check', 'store'];
 
+/** Those of a service on a cluster, from its being accepted. */
+const ON_CLUSTER: readonly string[] = ['schedule'];
+
 export interface IRun {
+  /** Whether it is served to a cluster. */
+  isCluster: boolean;
   /** Times of the stages that the kernel did; null until it has answered, empty for a stored artifact. */
   submitted: { name: string; seconds: number }[] | null;
   /** What the server's preflight says of a model that was only in the kernel before. */
@@ -27,7 +32,13 @@ export interface IRun {
   error: IErrorBody | null;
 }
 
-export const NOTHING_DONE: IRun = { submitted: null, findings: [], service: null, error: null };
+export const NOTHING_DONE: IRun = {
+  isCluster: false,
+  submitted: null,
+  findings: [],
+  service: null,
+  error: null
+};
 
 export interface IProgress {
   stages: IStage[];
@@ -46,13 +57,18 @@ export function progressOf(run: IRun): IProgress {
     served.has(name) ||
     (name === 'check'
       ? run.submitted === null || name in own
-      : name !== 'environment' && name !== 'schedule');
+      : ON_CLUSTER.includes(name)
+        ? run.isCluster
+        : name !== 'environment');
   const stages = STAGES.filter(isShown).map((name): IStage => {
     const seen = served.get(name);
     if (seen) {
-      return { ...seen, seconds: own[name] ?? seen.seconds };
+      // The kernel's part is timed by the kernel; a cluster's store is another than the one here.
+      const isOwn = !(run.isCluster && name === 'store');
+      return { ...seen, seconds: (isOwn ? own[name] : null) ?? seen.seconds };
     }
-    const isDone = run.submitted !== null && SUBMISSION.includes(name);
+    const isDone =
+      run.submitted !== null && SUBMISSION.includes(name) && !(run.isCluster && name === 'store');
     return { name, state: isDone ? 'done' : 'waiting', message: null, seconds: own[name] ?? null };
   });
   const error = run.error ?? failure(run.service);

@@ -2,6 +2,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { FieldName, INote } from './checks';
+import { CLUSTER_FIELDS } from './fields';
 
 export type TickState = 'ok' | 'warning' | 'error' | 'asking' | 'later';
 
@@ -19,6 +20,7 @@ export interface ITicksOf {
   isAsking: boolean;
   /** Whether the server has the model, and so can look at it. */
   isSubmitted: boolean;
+  isCluster: boolean;
   hasTransformer: boolean;
 }
 
@@ -41,6 +43,9 @@ export function ticksOf(of: ITicksOf, trans: TranslationBundle): ITick[] {
     tick('sample', trans.__('sample'), ['sample'], answered),
     tick('runtime', trans.__('runtime'), ['runtime', 'protocol'], answered)
   ];
+  if (of.isCluster) {
+    ticks.push(tick('cluster', trans.__('cluster'), ['where', ...CLUSTER_FIELDS], answered));
+  }
   if (of.hasTransformer) {
     ticks.splice(2, 0, tick('transformer', trans.__('transformer'), ['transformer'], answered));
   }

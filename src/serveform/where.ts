@@ -5,7 +5,7 @@ import type { ITargets } from '../tokens';
 
 const MEMORY = 'kale-serve-lab:target';
 
-/** What was chosen last where that is still there, else where serve() goes when nothing is said. */
+/** What was chosen last where it can be used now, else where serve() goes when nothing is said. */
 export function proposedTarget(targets: ITargets): string {
   let last: string | null = null;
   try {
@@ -13,7 +13,7 @@ export function proposedTarget(targets: ITargets): string {
   } catch {
     // A browser may keep nothing: then nothing is remembered.
   }
-  if (targets.cluster === null) {
+  if (!targets.cluster?.available) {
     return LOCAL_TARGET;
   }
   return last === LOCAL_TARGET || last === targets.cluster.name ? last : targets.default;
@@ -27,7 +27,7 @@ export function rememberTarget(name: string): void {
   }
 }
 
-/** The endpoints that a revision could be made of there: ours, in the namespace that is served to. */
+/** The endpoints there, in the namespace that is served to; others' too. */
 export function servicesAt(
   services: readonly IService[],
   target: string,
@@ -35,12 +35,11 @@ export function servicesAt(
 ): readonly IService[] {
   return services.filter(
     service =>
-      service.target === target &&
-      (target === LOCAL_TARGET || (service.managed && service.namespace === cluster?.namespace))
+      service.target === target && (target === LOCAL_TARGET || service.namespace === cluster?.namespace)
   );
 }
 
-/** Whether this account may list PodDefaults there. */
-export function hasPodDefaults(cluster: ITarget): boolean {
-  return cluster.rights.some(right => right.resource.startsWith('poddefaults') && right.allowed === true);
+/** Whether this account may list PodDefaults there, or nobody knows. */
+export function mayListPodDefaults(cluster: ITarget): boolean {
+  return !cluster.rights.some(right => right.resource.startsWith('poddefaults') && right.allowed === false);
 }

@@ -18,6 +18,10 @@ export class ServeFormPage {
     this.ticks = this.form.getByRole('list', { name: 'Preflight' });
     this.advanced = this.form.getByRole('button', { name: 'Advanced' });
     this.protocol = this.form.getByLabel('Protocol');
+    this.where = this.form.getByRole('radiogroup', { name: 'Where' });
+    this.resources = this.form.getByRole('button', { name: 'Resources' });
+    this.yaml = this.form.getByRole('region', { name: 'YAML' });
+    this.sentence = this.root.locator('.jp-KaleServe-sentence');
   }
 
   readonly root: Locator;
@@ -34,6 +38,21 @@ export class ServeFormPage {
   readonly ticks: Locator;
   readonly advanced: Locator;
   readonly protocol: Locator;
+  readonly where: Locator;
+  readonly resources: Locator;
+  readonly yaml: Locator;
+  /** What is going on, once it is served. */
+  readonly sentence: Locator;
+
+  /** The form itself, or the object that it sends. */
+  async tab(name: 'Form' | 'YAML'): Promise<void> {
+    await this.form.getByRole('tab', { name }).click();
+  }
+
+  /** The list of a stage. */
+  stage(name: string): Locator {
+    return this.stages.locator(`[data-stage="${name}"]`);
+  }
 
   /** A runtime's radio button, once the choice is open. */
   runtime(name: string): Locator {
