@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from kale_serve_lab.endpoint import Endpoint
     from kale_serve_lab.errors import (
         ArtifactNotFound,
+        Cancelled,
+        ClusterRefused,
+        ClusterUnavailable,
         Conflict,
         DaemonMissingDependency,
         DaemonUnavailable,
@@ -65,6 +68,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArtifactNotFound",
+    "Cancelled",
+    "ClusterRefused",
+    "ClusterUnavailable",
     "Conflict",
     "DaemonMissingDependency",
     "DaemonUnavailable",

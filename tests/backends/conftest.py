@@ -7,21 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from kale_serve_lab import paths
-from kale_serve_lab.inference.signature import Signature, TensorSpec
 from kale_serve_lab.serving.config import ServeConfig
 from kale_serve_lab.serving.types import ArtifactRef, InferenceService, ServiceKey
 
 sys.path.insert(0, str(Path(__file__).parent))
 from driving import running
+from local_services import SIGNATURE
 
 sys.path.pop(0)
-
-SIGNATURE = Signature(
-    layout="columns",
-    inputs=[TensorSpec("x0", "FP64"), TensorSpec("x1", "FP64")],
-    input_example=[[0.0, 1.0], [1.0, 0.0]],
-)
 
 
 @pytest.fixture
@@ -60,10 +53,6 @@ def service(artifact):
         )  # fmt: skip
 
     return make
-
-
-def sockets_left() -> list[Path]:
-    return [path for kind in "frc" for path in (paths.runtime_dir() / kind).glob("*")]
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from kale_serve_lab.backends.local import procs
 from kale_serve_lab.serving.types import ArtifactRef, ServiceKey
 
 sys.path.insert(0, str(Path(__file__).parent))
-from conftest import SIGNATURE, sockets_left
+from local_services import SIGNATURE, sockets_left
 
 sys.path.pop(0)
 

@@ -12,8 +12,8 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT, Control
 from contract_models import lgbm_binary, sklearn_array_classifier, xgb_classifier
+from server_process import ROOT, Control
 
 
 class Parked:

@@ -12,8 +12,8 @@ import threading
 import joblib
 import numpy as np
 import pytest
-from conftest import Control, UnixConnection
 from contract_models import sklearn_array_classifier, sklearn_frame_classifier, sklearn_mixed_pipeline
+from server_process import Control, UnixConnection
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 

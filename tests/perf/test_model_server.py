@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import socket
 import statistics
@@ -12,12 +11,9 @@ from pathlib import Path
 
 import pytest
 
-_PATH = Path(__file__).parents[1] / "model_server"
-sys.path.append(str(_PATH))
-_spec = importlib.util.spec_from_file_location("model_server_processes", _PATH / "conftest.py")
-processes = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(processes)
+sys.path.append(str(Path(__file__).parents[1] / "model_server"))
 import contract_models  # noqa: E402
+import server_process as processes  # noqa: E402
 
 from kale_serve_lab.inference import tensors, v2  # noqa: E402
 
