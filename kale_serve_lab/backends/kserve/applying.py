@@ -9,7 +9,7 @@ from kale_serve_lab.backends.kserve.cluster import APPLY, MERGE, Cluster
 from kale_serve_lab.backends.kserve.cluster_errors import errors_of
 from kale_serve_lab.backends.kserve.resources import INFERENCE_SERVICES
 from kale_serve_lab.errors import KaleServeError, NameTaken
-from kale_serve_lab.serving.kserve.plan import FIELD_MANAGER, STOP, is_managed
+from kale_serve_lab.serving.kserve.marks import FIELD_MANAGER, STOP, is_managed
 from kale_serve_lab.serving.types import ServiceKey
 
 

@@ -32,7 +32,7 @@ from kale_serve_lab.backends.kserve.watches import Watches
 from kale_serve_lab.backends.kserve.way import Ways
 from kale_serve_lab.errors import ClusterUnavailable, Conflict, EndpointNotFound, KaleServeError
 from kale_serve_lab.serving.findings import Finding
-from kale_serve_lab.serving.kserve import plan
+from kale_serve_lab.serving.kserve import marks, plan
 from kale_serve_lab.serving.kserve.addresses import addresses
 from kale_serve_lab.serving.kserve.build import to_yaml
 from kale_serve_lab.serving.kserve.drift import drift
@@ -95,7 +95,7 @@ class KServeBackend:
         there = self._services.get(service.key)
         if there is None:
             live = self._view(service.key).object
-            if live is not None and not plan.is_managed(live) and not overwrite:
+            if live is not None and not marks.is_managed(live) and not overwrite:
                 raise applying.taken(service.key, live)
             record = Record(self._identity, service, plan.Progress(service.revision), overwrite=overwrite)
             records.write(self._folder, record)
@@ -197,7 +197,7 @@ class KServeBackend:
     def managed(self, key: ServiceKey) -> bool:
         """See `Backend`."""
         live = self._view(key).object
-        return key in self._services or live is None or plan.is_managed(live)
+        return key in self._services or live is None or marks.is_managed(live)
 
     def revisions(self, key: ServiceKey) -> list[InferenceService]:
         """See `Backend`."""
@@ -390,7 +390,7 @@ class KServeBackend:
         live = self._view(key).object
         if live is None:
             raise _not_found(key)
-        if not plan.is_managed(live):
+        if not marks.is_managed(live):
             raise removing.not_ours(key)
         # Made by Kale elsewhere: from now on it is looked after here.
         service = service_of(live, self.target)

@@ -9,20 +9,22 @@ from typing import Any
 from kale_serve_lab.backends.kserve import pod_logs
 from kale_serve_lab.backends.kserve.cluster import Cluster
 from kale_serve_lab.backends.kserve.pod_logs import Followed, Source
-from kale_serve_lab.serving.kserve import plan
+from kale_serve_lab.serving.kserve import marks, pods
 
 SERVER = "kserve-container"
 
 
-def sources(pods: Iterable[Mapping[str, Any]], component: str, revision: int | None) -> list[Source]:
+def sources(there: Iterable[Mapping[str, Any]], component: str, revision: int | None) -> list[Source]:
     """The servers of the component's newest pods; with `revision`, of the pods of that one."""
     fitting = [
-        pod for pod in pods if ((pod.get("metadata") or {}).get("labels") or {}).get("component") == component
+        pod
+        for pod in there
+        if ((pod.get("metadata") or {}).get("labels") or {}).get("component") == component
     ]
     if revision is not None:
-        fitting = [pod for pod in fitting if plan.revision_of(pod) in {0, revision}]
+        fitting = [pod for pod in fitting if marks.revision_of(pod) in {0, revision}]
     found = []
-    for pod in plan.newest(fitting):
+    for pod in pods.newest(fitting):
         names = [str(one.get("name")) for one in (pod.get("spec") or {}).get("containers") or ()]
         server = SERVER if SERVER in names else next(iter(names), SERVER)
         found.append(Source(str(pod["metadata"]["name"]), server))

@@ -9,14 +9,15 @@ from typing import Any
 from kale_serve_lab.backends.kserve import applying, pod_defaults
 from kale_serve_lab.backends.kserve.access import Rights
 from kale_serve_lab.backends.kserve.around import Around
+from kale_serve_lab.backends.kserve.features_read import features
 from kale_serve_lab.backends.kserve.resources import SERVICE_ACCOUNTS
 from kale_serve_lab.backends.kserve.uploading import parts
 from kale_serve_lab.errors import ClusterUnavailable, KaleServeError, NameTaken
 from kale_serve_lab.serving.findings import Finding
-from kale_serve_lab.serving.kserve import plan
+from kale_serve_lab.serving.kserve import marks
 from kale_serve_lab.serving.kserve.accounts import DEFAULT, accounts, of_accounts
 from kale_serve_lab.serving.kserve.build import ClusterAbout, build
-from kale_serve_lab.serving.kserve.features import Features, mode_of
+from kale_serve_lab.serving.kserve.features import mode_of
 from kale_serve_lab.serving.kserve.preflight import preflight
 from kale_serve_lab.serving.kserve.publishing import Placed
 from kale_serve_lab.serving.runtimes import Runtime
@@ -50,7 +51,7 @@ class Preparing:
         found = preflight(service, runtime, about, objects, _files(service.model), rows)
         found += self._rights.findings(service.key.namespace)
         live = applying.get(around.cluster, service.key)
-        if live is not None and not plan.is_managed(live):
+        if live is not None and not marks.is_managed(live):
             return [*found, _finding(applying.taken(service.key, live), "name")]
         if any(one.severity == "error" for one in found):
             # The dry run would say the same again, in other words.
@@ -94,7 +95,7 @@ def about_of(around: Around, service: InferenceService) -> ClusterAbout:
         else ()
     )
     return ClusterAbout(
-        features=Features.of(around.installed.version),
+        features=features(around.installed),
         image=around.settings.image,
         namespace=service.key.namespace,
         pod_defaults=defaults,

@@ -7,7 +7,7 @@ from kale_serve_lab.backends.kserve.cluster import Cluster
 from kale_serve_lab.backends.kserve.cluster_errors import errors_of
 from kale_serve_lab.backends.kserve.resources import INFERENCE_SERVICES
 from kale_serve_lab.errors import Forbidden
-from kale_serve_lab.serving.kserve.plan import is_managed
+from kale_serve_lab.serving.kserve.marks import is_managed
 from kale_serve_lab.serving.types import ServiceKey
 
 

@@ -28,7 +28,7 @@ from kale_serve_lab.errors import (
     Timeout,
     UpstreamFailed,
 )
-from kale_serve_lab.serving.kserve import plan
+from kale_serve_lab.serving.kserve import marks, plan, pods
 from kale_serve_lab.serving.kserve.drift import drift
 from kale_serve_lab.serving.kserve.publishing import Placed
 from kale_serve_lab.serving.kserve.seen import Probe, Seen
@@ -39,7 +39,9 @@ log = logging.getLogger("kale_serve_lab.backends.kserve")
 # What passes by itself; all else waits for whoever asks again.
 _PASSING = (ClusterUnavailable, Timeout, UpstreamFailed, EndpointNotReady, StoreFull)
 _GONE_SECONDS = 1.0
-# A controller makes the pods of a new template within a moment, where there is one to make.
+# Where pods do not say of which revision they are, the failing ones that were there before an apply are taken for the
+# former's so long. No event tells that no other pod will come (a quota, a change that leaves the template as it is), so it
+# ends by time; controllers need a second or two.
 _SETTLING_SECONDS = 20.0
 
 
@@ -171,9 +173,12 @@ class ClusterService:
             return False
         if progress.applied != progress.asked:
             return bool(progress.applied)
-        newest = {plan.template_of(pod) for pod in plan.newest(self.view.pods)}
+        newest = pods.newest(self.view.pods)
+        if any(marks.revision_of(pod) == progress.asked for pod in newest):
+            return False
+        templates = {pods.template(pod) for pod in newest}
         lately = _now() - self.record.applied_at < _SETTLING_SECONDS * 1000
-        return lately and bool(newest) and newest <= set(self.record.replaced)
+        return lately and bool(templates) and templates <= set(self.record.replaced)
 
     def _elsewhere(self, there: dict[str, Any] | None) -> dict[str, Any] | None:
         if there is not None and plan.ours(there, self.record.progress.uid):
@@ -254,9 +259,12 @@ class ClusterService:
         metadata = live.get("metadata") or {}
         self.record.applied = wanted
         self.record.applied_at = _now()
-        self.record.replaced = sorted({plan.template_of(pod) for pod in plan.newest(self.view.pods)})
+        self.record.replaced = sorted({pods.template(pod) for pod in pods.newest(self.view.pods)})
         asyncio.get_running_loop().call_later(_SETTLING_SECONDS, self._tell)
         self.record.overwrite = False
+        if self._probe is not None:
+            # What has answered is the former revision, also where only annotations differ and the generation is the same.
+            self._keep_probe(replace(self._probe, generation=0))
         self.view.put(live)
         around.ways.forget(self.key)
         # A newer revision may have been asked for meanwhile; this one is there all the same.
@@ -264,19 +272,20 @@ class ClusterService:
             applied=service.revision if paused == self.record.progress.paused else 0,
             uid=metadata.get("uid"),
             generation=metadata.get("generation"),
+            probed=None,
         )
 
     async def _try(self, around: Around) -> float | None:
         there = self.view.object
         assert there is not None
-        service, generation = self.record.service, plan.generation_of(there)
+        service, generation = self.record.service, marks.generation_of(there)
         error, address = await probing.probe(around.ways, service)
         if self._superseded(service.revision):
             return 0.0
         self._probed(error, address, generation)
         if error is None:
             self.record.served = service
-            self.record.templates = sorted({plan.template_of(pod) for pod in plan.newest(self.view.pods)})
+            self.record.templates = sorted({pods.template(pod) for pod in pods.newest(self.view.pods)})
             self._advance(probed=generation)
             return 0.0
         self._save()
@@ -295,14 +304,18 @@ class ClusterService:
         return progress.deleting or progress.asked != revision
 
     def _probed(self, error: KaleServeError | None, address: Address | None, generation: int) -> None:
-        found = {
-            "ok": error is None,
-            "generation": generation,
-            "at": _now(),
-            "error": None if error is None else error.to_json()["error"],
-            "address": None if address is None else address.to_json(),
+        told = None if error is None else error.to_json()["error"]
+        self._keep_probe(Probe(error is None, generation, _now(), told, address))
+
+    def _keep_probe(self, probe: Probe) -> None:
+        self._probe = probe
+        self.record.probe = {
+            "ok": probe.ok,
+            "generation": probe.generation,
+            "at": probe.at,
+            "error": probe.error,
+            "address": None if probe.address is None else probe.address.to_json(),
         }
-        self.record.probe, self._probe = found, _probe_of(found)
 
     def _stumbled(self, step: plan.Step, error: KaleServeError) -> float | None:
         self._upload = None

@@ -26,23 +26,29 @@ class Tailing:
         self._had: dict[ServiceKey, tuple[_Wanted, tuple[object, ...]]] = {}
         self._reading: dict[ServiceKey, asyncio.Task[None]] = {}
         self.refused = False
+        self._missed: dict[ServiceKey, tuple[View, Seen]] = {}
+        self._closed = False
 
     def look(self, key: ServiceKey, view: View, seen: Seen) -> None:
         """Read what is wanted now, where that has changed."""
         wanted = tuple(wants_logs(seen))
         # Another run of the same container is another log.
         runs = tuple(_restarts(view, pod) for pod, _, _ in wanted)
-        if self._had.get(key, ((), ())) == (wanted, runs) or key in self._reading:
+        if self._had.get(key, ((), ())) == (wanted, runs):
+            return
+        if key in self._reading:
+            self._missed[key] = (view, seen)
             return
         self._had[key] = (wanted, runs)
         if not wanted:
             return
         task = asyncio.get_running_loop().create_task(self._read(key, view, wanted))
         self._reading[key] = task
-        task.add_done_callback(lambda _: self._reading.pop(key, None))
+        task.add_done_callback(lambda _: self._read_all(key))
 
     async def close(self) -> None:
         """End what is being read."""
+        self._closed = True
         tasks = list(self._reading.values())
         for task in tasks:
             task.cancel()
@@ -61,7 +67,16 @@ class Tailing:
                 self._had.pop(key, None)
                 break
             view.tails[f"{pod}/{container}"] = lines
+
+    def _read_all(self, key: ServiceKey) -> None:
+        self._reading.pop(key, None)
+        missed = self._missed.pop(key, None)
+        if self._closed:
+            return
         self._changed(key)
+        if missed is not None:
+            # What tells more has come while the former was read.
+            self.look(key, *missed)
 
 
 def _restarts(view: View, pod: str) -> object:

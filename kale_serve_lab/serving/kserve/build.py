@@ -21,7 +21,7 @@ from kale_serve_lab.serving.kserve.containers import (
 )
 from kale_serve_lab.serving.kserve.features import Features, Mode, mode_of
 from kale_serve_lab.serving.kserve.keys import camelled, plain
-from kale_serve_lab.serving.kserve.plan import FIELD_MANAGER, MANAGED_BY, REVISION
+from kale_serve_lab.serving.kserve.marks import FIELD_MANAGER, MANAGED_BY, REVISION
 from kale_serve_lab.serving.kserve.propagation import propagate
 from kale_serve_lab.serving.kserve.publishing import Placed
 from kale_serve_lab.serving.kserve.told import VARIABLE, told

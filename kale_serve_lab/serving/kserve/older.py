@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 
-from kale_serve_lab.serving.kserve.plan import has, template_of
+from kale_serve_lab.serving.kserve import pods
 from kale_serve_lab.serving.kserve.seen import Seen
 from kale_serve_lab.serving.types import InferenceService, Status
 
@@ -57,8 +57,5 @@ def _still_serves(seen: Seen, templates: Collection[str]) -> bool:
         return False
     if not seen.pods:
         unseen = any(one.endswith(" pods") for one in seen.lacks)
-        return unseen and has((seen.object.get("status") or {}).get("conditions"), "Ready")
-    return any(
-        template_of(pod) in templates and has((pod.get("status") or {}).get("conditions"), "Ready")
-        for pod in seen.pods
-    )
+        return unseen and pods.holds(seen.object, "Ready")
+    return any(pods.template(pod) in templates and pods.holds(pod, "Ready") for pod in seen.pods)

@@ -9,14 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from kale_serve_lab.serving.kserve import marks, pods
+from kale_serve_lab.serving.kserve.marks import generation_of
+
 # publish: files to where the cluster reads them; apply: the object; adopt: what belongs to it gets it as owner;
 # probe: a real prediction; remove: the object and all that is its; forget: our record.
 Step = Literal["publish", "apply", "adopt", "probe", "remove", "forget", "rest"]
-
-REVISION = "kale-serve-lab/revision"
-MANAGED_BY = "app.kubernetes.io/managed-by"
-FIELD_MANAGER = "kale-serve-lab"
-STOP = "serving.kserve.io/stop"
 
 
 @dataclass(frozen=True)
@@ -38,8 +36,10 @@ class Progress:
     failed: bool = False
 
 
-def next_step(progress: Progress, there: Mapping[str, Any] | None, pods: Iterable[Mapping[str, Any]]) -> Step:
-    """The step. `there` is the object, None where the cluster has none; `pods` are those of the service."""
+def next_step(
+    progress: Progress, there: Mapping[str, Any] | None, found: Iterable[Mapping[str, Any]]
+) -> Step:
+    """The step. `there` is the object, None where the cluster has none; `found` are the pods of the service."""
     if progress.deleting:
         return "remove" if progress.applied or ours(there, progress.uid) else "forget"
     if progress.failed:
@@ -53,7 +53,7 @@ def next_step(progress: Progress, there: Mapping[str, Any] | None, pods: Iterabl
     if there is None or progress.paused or not ours(there, progress.uid):
         # Deleted or replaced by somebody else: that is told, and not undone unasked.
         return "rest"
-    if is_ready(there, pods) and progress.probed != generation_of(there):
+    if is_ready(there, found) and progress.probed != generation_of(there):
         return "probe"
     return "rest"
 
@@ -63,62 +63,41 @@ def ours(there: Mapping[str, Any] | None, uid: str | None) -> bool:
     return there is not None and uid is not None and (there.get("metadata") or {}).get("uid") == uid
 
 
-def is_managed(there: Mapping[str, Any] | None) -> bool:
-    """Whether Kale has made the object, here or elsewhere."""
-    labels = ((there or {}).get("metadata") or {}).get("labels") or {}
-    return bool(labels.get(MANAGED_BY) == FIELD_MANAGER)
+def is_ready(there: Mapping[str, Any], found: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether KServe says so of this generation, and the newest pods (of `found`) say so too.
 
-
-def revision_of(there: Mapping[str, Any]) -> int:
-    """The revision that the object says it is; 0 where it says none."""
-    value = ((there.get("metadata") or {}).get("annotations") or {}).get(REVISION)
-    return int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 10 else 0
-
-
-def generation_of(there: Mapping[str, Any]) -> int:
-    """Which version of the spec this is."""
-    return int((there.get("metadata") or {}).get("generation") or 0)
-
-
-def is_ready(there: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether KServe says so of this generation, and the newest pods say so too.
-
-    In the Standard mode an older pod keeps the condition Ready while the new one starts.
+    In the Standard mode an older pod keeps the condition Ready while the new one starts, or is not even there.
     """
-    status = there.get("status") or {}
+    if not pods.holds(there, "Ready") or not _observed(there):
+        return False
+    newest = pods.newest(found)
+    return not earlier(newest, marks.revision_of(there)) and all(pods.holds(pod, "Ready") for pod in newest)
+
+
+def earlier(newest: Iterable[Mapping[str, Any]], revision: int) -> bool:
+    """Whether a component has pods of earlier revisions only. KServe passes our annotation on; pods without it say nothing."""
+    latest: dict[str, int] = {}
+    for pod in newest:
+        if named := marks.revision_of(pod):
+            component = pods.component_of(pod)
+            latest[component] = max(named, latest.get(component, 0))
+    return any(named < revision for named in latest.values())
+
+
+def _observed(there: Mapping[str, Any]) -> bool:
+    """Whether what KServe says is of this generation.
+
+    With a canary in the Standard mode `observedGeneration` stays behind for good: there the canaries themselves tell.
+    """
+    status, canaries = there.get("status") or {}, (there.get("spec") or {}).get("canary")
+    if isinstance(canaries, list) and canaries:
+        up = [
+            (one.get("name"), one.get("trafficPercent"))
+            for one in status.get("canaryStatuses") or ()
+            if one.get("ready")
+        ]
+        return all(
+            ((one.get("predictor") or {}).get("name"), one.get("trafficPercent")) in up for one in canaries
+        )
     seen = status.get("observedGeneration")
-    if seen is not None and int(seen) < generation_of(there):
-        return False
-    if not has(status.get("conditions"), "Ready"):
-        return False
-    return all(has((pod.get("status") or {}).get("conditions"), "Ready") for pod in newest(pods))
-
-
-def newest(pods: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Of each component the pods made from its newest template."""
-    by_component: dict[str, list[Mapping[str, Any]]] = {}
-    for pod in pods:
-        metadata = pod.get("metadata") or {}
-        if metadata.get("deletionTimestamp"):
-            continue
-        component = str((metadata.get("labels") or {}).get("component") or "")
-        by_component.setdefault(component, []).append(pod)
-    found: list[Mapping[str, Any]] = []
-    for group in by_component.values():
-        latest = max(group, key=lambda pod: str(pod["metadata"].get("creationTimestamp") or ""))
-        found += [pod for pod in group if template_of(pod) == template_of(latest)]
-    return found
-
-
-def template_of(pod: Mapping[str, Any]) -> str:
-    """What names the pod's template, which is another one for each change of what runs."""
-    labels = (pod.get("metadata") or {}).get("labels") or {}
-    return str(labels.get("pod-template-hash") or labels.get("serving.knative.dev/revision") or "")
-
-
-def has(conditions: Any, kind: str) -> bool:
-    """Whether a condition is True."""
-    return isinstance(conditions, list) and any(
-        isinstance(one, Mapping) and one.get("type") == kind and one.get("status") == "True"
-        for one in conditions
-    )
+    return seen is None or int(seen) >= generation_of(there)

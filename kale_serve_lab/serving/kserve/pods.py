@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
-from kale_serve_lab.serving.kserve.plan import REVISION
+from kale_serve_lab.serving.kserve.marks import REVISION
 from kale_serve_lab.serving.kserve.reading import milliseconds
 from kale_serve_lab.serving.kserve.sentences import amount
 from kale_serve_lab.serving.types import ComponentName
 
 Pod = Mapping[str, Any]
 SERVER = "kserve-container"
+_KNATIVE_CONFIGURATION = "serving.knative.dev/configuration"
 
 
 def name_of(found: Mapping[str, Any]) -> str:
@@ -40,15 +41,18 @@ def going(pod: Pod) -> bool:
 
 
 def newest(pods: Iterable[Pod]) -> list[Pod]:
-    """Of each Deployment (a canary has one of its own) the pods of the newest template that are to stay."""
-    groups: dict[str, list[Pod]] = {}
+    """Of each Deployment (a canary has one of its own) or Knative Service the pods of the newest template that are to stay."""
+    groups: dict[tuple[str, str], list[Pod]] = {}
     for pod in pods:
         if not going(pod):
             labels = (pod.get("metadata") or {}).get("labels") or {}
-            groups.setdefault(f"{component_of(pod)}/{labels.get('app')}", []).append(pod)
+            # Knative's `app` is another one for each revision.
+            maker = labels.get(_KNATIVE_CONFIGURATION) or labels.get("app")
+            groups.setdefault((component_of(pod), str(maker)), []).append(pod)
     found: list[Pod] = []
     for group in groups.values():
-        latest = max(group, key=lambda pod: (_made(pod), name_of(pod)))
+        # Kubernetes tells whole seconds.
+        latest = max(group, key=lambda pod: (revision_of(pod) or 0, _made(pod), name_of(pod)))
         found += [pod for pod in group if template(pod) == template(latest)]
     return found
 

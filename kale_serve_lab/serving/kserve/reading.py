@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from kale_serve_lab.serving.config import ServeConfig
-from kale_serve_lab.serving.kserve.plan import is_managed, revision_of
+from kale_serve_lab.serving.kserve.marks import is_managed, revision_of
 from kale_serve_lab.serving.runtimes import CUSTOM
 from kale_serve_lab.serving.types import InferenceService, Protocol, ServiceKey
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
-from kale_serve_lab.serving.kserve import plan, pods
+from kale_serve_lab.serving.kserve import marks, plan, pods
 from kale_serve_lab.serving.kserve.causes import Cause
 from kale_serve_lab.serving.kserve.reading import milliseconds
 from kale_serve_lab.serving.kserve.seen import Seen
@@ -19,7 +19,7 @@ def applied(seen: Seen, revision: int) -> bool:
     """Whether the object on the cluster is of this revision; one that names none is taken for it."""
     if seen.object is None or seen.publishing is not None:
         return False
-    there = plan.revision_of(seen.object)
+    there = marks.revision_of(seen.object)
     return there in (0, revision) or there > revision
 
 
@@ -30,7 +30,7 @@ def probed(seen: Seen) -> bool:
         probe is not None
         and probe.ok
         and seen.object is not None
-        and probe.generation == plan.generation_of(seen.object)
+        and probe.generation == marks.generation_of(seen.object)
     )
 
 
@@ -99,7 +99,9 @@ def _seconds(seen: Seen) -> dict[str, float]:
     created = milliseconds(((seen.object or {}).get("metadata") or {}).get("creationTimestamp"))
     annotations = ((seen.object or {}).get("metadata") or {}).get("annotations") or {}
     # One that was paused has its first pods behind it.
-    first = seen.object is not None and plan.generation_of(seen.object) <= 1 and plan.STOP not in annotations
+    first = (
+        seen.object is not None and marks.generation_of(seen.object) <= 1 and marks.STOP not in annotations
+    )
     if first and created and made and all(made):
         took["create"] = _between([created], made)
     if made and all(made) and placed and all(placed):

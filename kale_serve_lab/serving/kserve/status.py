@@ -8,7 +8,7 @@ from typing import Any, cast
 from kale_serve_lab.serving.kserve import causes, pod_rows, pods, stages
 from kale_serve_lab.serving.kserve.causes import Cause
 from kale_serve_lab.serving.kserve.facts import facts
-from kale_serve_lab.serving.kserve.plan import STOP, revision_of
+from kale_serve_lab.serving.kserve.marks import STOP, revision_of
 from kale_serve_lab.serving.kserve.reading import milliseconds
 from kale_serve_lab.serving.kserve.seen import Seen
 from kale_serve_lab.serving.types import Condition, ConditionStatus, InferenceService, ServiceState, Status
