@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -14,11 +13,12 @@ from tests.daemon.test_services import submit_model
 
 sys.path.insert(0, str(Path(__file__).parent))
 from kserve_backend import CLAIM, Predictor, volume
+from through_daemon import ISVC, available, follow, ready, serve, target, until
+from through_daemon import configure as write_configuration
 
 sys.path.pop(0)
 
 pytestmark = pytest.mark.needs_fake
-ISVC = "inferenceservices"
 
 
 @pytest.fixture
@@ -37,58 +37,9 @@ def configure(cluster, home, predictor):
     with volume() as mounted:
 
         def write(**more):
-            store = {"kind": "pvc", "claim": CLAIM, "mounted": str(mounted), "prefix": "kale"}
-            found = {"kubeconfig": str(cluster.kubeconfig), "store": store, "address": "api-server"} | more
-            folder = home / "data"
-            folder.mkdir(mode=0o700, exist_ok=True)
-            draft = folder / "cluster.draft"
-            draft.write_text(json.dumps(found))
-            draft.replace(folder / "cluster.json")
+            write_configuration(home, cluster.kubeconfig, mounted, CLAIM, **more)
 
         yield write
-
-
-def target(one, name="kserve"):
-    return next(item for item in one.call("GET", "/api/targets").json["items"] if item["name"] == name)
-
-
-def until(holds, seconds=60):
-    """The daemon tells of no event when its cluster is found, so it is asked."""
-    ends = time.monotonic() + seconds
-    while time.monotonic() < ends:
-        if found := holds():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"not within {seconds} s")
-
-
-def available(one):
-    return until(lambda: target(one)["available"])
-
-
-def follow(one, name, holds, where="kserve", seconds=60):
-    """The service as soon as `holds(service)`, by the events."""
-    seq = one.call("GET", "/api/services").json["seq"]
-    ends = time.monotonic() + seconds
-    with one.connect() as listener:
-        listener.request("GET", f"/api/events?since={seq}")
-        with listener.getresponse() as response:
-            while True:
-                seen = one.call("GET", f"/api/services/{name}?target={where}").json
-                if holds(seen):
-                    return seen
-                assert time.monotonic() < ends, seen
-                response.readline()
-
-
-def ready(revision):
-    return lambda seen: seen.get("ready_revision") == revision
-
-
-def serve(one, **body):
-    answer = one.call("POST", "/api/services", {"model": "iris", "target": "kserve"} | body)
-    assert answer.status == 202, answer.body
-    return answer.json
 
 
 def test_without_a_cluster_the_target_says_what_to_do(daemon):  # noqa: F811
@@ -165,28 +116,3 @@ def test_a_cluster_that_is_away_slows_nothing_and_says_why(make_daemon, configur
     assert "not JSON" in until(lambda: target(one)["reason"])
     configure()
     available(one)
-
-
-@pytest.mark.parametrize("at", ["publish", "apply", "wait"])
-def test_a_daemon_killed_in_the_middle_is_followed_by_one_that_goes_on(make_daemon, configure, cluster, at):  # noqa: F811
-    configure()
-    fake = cluster.fake
-    one = make_daemon().start()
-    available(one)
-    submit_model(one)
-    if at == "wait":
-        fake.controller.hold()
-    if at == "apply":
-        # The first is the check's dry run.
-        fake.script.fail("get", f"{ISVC}/iris", hang=True, times=0)
-    serve(one)
-    if at != "publish":
-        fake.wait_for(lambda: fake.get(ISVC, "iris"))
-    one.kill()
-    fake.controller.release()
-    two = make_daemon().start()
-    seen = follow(two, "iris", ready(1))
-    assert seen["state"] == "Ready"
-    assert two.call("GET", "/api/services/iris/object").json["drift"] == []
-    assert two.call("DELETE", "/api/services/iris").status == 204
-    assert fake.get(ISVC, "iris") is None

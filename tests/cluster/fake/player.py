@@ -181,7 +181,11 @@ class Controller:
         choice = self._choice(key)
         annotations, before = ((o["metadata"].get("annotations") or {}) for o in (obj, old or obj))
         stops, stopped = annotations.get(STOP) == "true", before.get(STOP) == "true"
-        if obj["spec"] == (old or obj)["spec"] and stops == stopped:
+        if (
+            obj["spec"] == (old or obj)["spec"]
+            and stops == stopped
+            and _passed_on(obj) == _passed_on(old or obj)
+        ):
             return
         if choice is not None and choice.steps and choice is player.choice:
             player.part += 1
@@ -248,7 +252,7 @@ class Controller:
         if step.kind == "InferenceService":
             status = step.object.get("status")
             if status:
-                self._status(key, live, renaming(status))
+                self._status(key, live, renaming(status), _lag(step.object))
             return
         obj = renaming(step.object)
         resource = OWNED[step.kind]
@@ -261,16 +265,23 @@ class Controller:
             return
         there = self.store.get(resource, key[0], name)
         if there is not None:
-            kept = {k: there["metadata"][k] for k in ("uid", "creationTimestamp")}
+            kept = {
+                k: there["metadata"][k]
+                for k in ("uid", "creationTimestamp", "annotations")
+                if k in there["metadata"]
+            }
             obj = {**obj, "metadata": {**obj["metadata"], **kept}}
+        elif step.kind == "Pod":
+            told = {**(obj["metadata"].get("annotations") or {}), **_passed_on(live)}
+            obj = {**obj, "metadata": {**obj["metadata"], "annotations": told}}
         if step.kind == "Event" and obj["involvedObject"].get("kind") == "InferenceService":
             obj["involvedObject"]["uid"] = player.uid
         self.store.put(resource, obj)
 
-    def _status(self, key, live, status):
+    def _status(self, key, live, status, lag=0):
         metadata, spec = live["metadata"], live["spec"]
         if "observedGeneration" in status:
-            status["observedGeneration"] = metadata.get("generation", 1)
+            status["observedGeneration"] = max(1, metadata.get("generation", 1) - lag)
         mode = (metadata.get("annotations") or {}).get(MODE)
         if mode and "deploymentMode" in status:
             status["deploymentMode"] = mode
@@ -360,3 +371,17 @@ class Controller:
         for name in sorted(names):
             self.store.remove(PODS, key[0], name)
             player.pods.discard(name)
+
+
+def _passed_on(live):
+    """The annotations that KServe writes on the pods too: all but its own and kubectl's."""
+    told = live["metadata"].get("annotations") or {}
+    return {
+        k: v for k, v in told.items() if not k.startswith(("serving.kserve.io/", "kubectl.kubernetes.io/"))
+    }
+
+
+def _lag(recorded):
+    """How many generations behind KServe was: with a canary in the Standard mode it stays behind for good."""
+    observed = recorded["status"].get("observedGeneration")
+    return 0 if observed is None else recorded["metadata"]["generation"] - observed

@@ -48,19 +48,23 @@ class Recording:
 
 @functools.cache
 def load(name):
-    """Without errors of the recorder's own watch, what a relist said again, and what came after the delete request."""
-    parts, changes = [[]], []
+    """Without errors of the recorder's own watch, what a relist said again, and what came after the delete request.
+
+    Where that watch was away when a pod or a service became ready, and only showed it after the next request, it is told in
+    its time.
+    """
+    parts, changes, ends, late = [[]], [], [], []
     versions = {}
     created = started = None
     for line in (FOLDER / f"{name}.ndjson").read_text().splitlines():
         row = json.loads(line)
         kind, obj = row["kind"], row["object"]
         if kind == "Request":
-            if row["type"] == "delete":
-                break
             if row["type"] == "create":
                 created = obj
-            else:
+                continue
+            ends.append(row["t"])
+            if row["type"] != "delete":
                 changes.append(obj)
                 parts.append([])
             continue
@@ -70,12 +74,19 @@ def load(name):
         if started is None:
             stamp = dt.datetime.strptime(metadata["creationTimestamp"], "%Y-%m-%dT%H:%M:%SZ")
             started = stamp.replace(tzinfo=dt.timezone.utc)
+        if kind != "Event":
+            late.append((len(ends), kind, obj))
+        if len(ends) == len(parts):
+            continue
         key, version = (kind, metadata["name"]), int(metadata["resourceVersion"])
         gone = row["type"] == "DELETED"
         if version <= versions.get(key, 0) and not gone:
             continue
         versions[key] = version
         parts[-1].append(Step(row["t"], kind, gone, obj))
+    for index, kind, obj in late:
+        if index:
+            _tell_in_time(parts[index - 1], kind, obj, started, ends[index - 1])
     metadata = created["metadata"]
     return Recording(
         metadata["name"],
@@ -84,6 +95,27 @@ def load(name):
         tuple(tuple(p) for p in parts),
         tuple(changes),
     )
+
+
+def _tell_in_time(part, kind, obj, started, end):
+    """Add that the object became ready before the part's `end`, where the part does not say so."""
+    ready, name = _ready(obj), obj["metadata"]["name"]
+    known = [step for step in part if (step.kind, step.object["metadata"]["name"]) == (kind, name)]
+    if ready is None or not known or known[-1].gone or _ready(known[-1].object) is not None:
+        return
+    stamp = dt.datetime.strptime(ready["lastTransitionTime"], "%Y-%m-%dT%H:%M:%SZ")
+    at = (stamp.replace(tzinfo=dt.timezone.utc) - started).total_seconds() + part[0].t
+    if at >= end:
+        return
+    # Deletion counts as one more generation.
+    part.append(Step(max(at, known[-1].t), kind, False, {**obj, "metadata": known[-1].object["metadata"]}))
+    part.sort(key=lambda step: step.t)
+
+
+def _ready(obj):
+    """The condition Ready where it is true."""
+    told = (obj.get("status") or {}).get("conditions") or ()
+    return next((one for one in told if (one["type"], one["status"]) == ("Ready", "True")), None)
 
 
 class Renaming:

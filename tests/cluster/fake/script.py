@@ -46,6 +46,7 @@ class Failure:
     hang: bool
     after: bool
     times: float
+    skip: int = 0
     hits: int = 0
 
 
@@ -59,16 +60,16 @@ class Script:
 
     def fail(
         self, verb, path=".*", *, status=None, message=None, retry_after=None, reset=False, hang=False,
-        after=False, times=1,
+        after=False, times=1, skip=0,
     ):  # fmt: skip
         """Let the next `times` requests of this verb ("*": any) whose path matches fail; the newest rule first.
 
         One of: `status` (with `message`, `retry_after`), `reset` (the connection is cut without an answer), `hang` (no
         answer until `release()` or the stop). `after`: do what was asked first, then fail: the answer is what is lost.
-        Answers the rule; its `hits` counts.
+        The first `skip` that match pass. Answers the rule; its `hits` counts.
         """
         words = frozenset(verb.replace(",", " ").split())
-        rule = Failure(words, re.compile(path), status, message, retry_after, reset, hang, after, times)
+        rule = Failure(words, re.compile(path), status, message, retry_after, reset, hang, after, times, skip)
         with self._lock:
             self._failures.insert(0, rule)
         return rule
@@ -88,6 +89,9 @@ class Script:
         with self._lock:
             for rule in self._failures:
                 if rule.times > rule.hits and rule.verbs & {"*", verb} and rule.path.search(path):
+                    if rule.skip:
+                        rule.skip -= 1
+                        continue
                     rule.hits += 1
                     return rule
         return None
