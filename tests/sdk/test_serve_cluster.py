@@ -2,51 +2,26 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from fake_cluster.fixtures import fake, kserve_version, kubeconfig, needs_shared
+from fake_cluster.fixtures import fake, known, kserve_version, kubeconfig, needs_shared
 from sklearn.linear_model import LogisticRegression
 
 from kale_serve_lab import InferenceService, InvalidRequest, Model, serve
-from kale_serve_lab.backends.kserve import settings
 from kale_serve_lab.client import Client
-from kale_serve_lab.errors import InvalidConfig, KaleServeError, ModelLoadFailed
+from kale_serve_lab.errors import EndpointNotFound, InvalidConfig, KaleServeError, ModelLoadFailed
 
-__all__ = ["fake", "kserve_version", "kubeconfig", "needs_shared"]
+__all__ = ["fake", "known", "kserve_version", "kubeconfig", "needs_shared"]
 
-sys.path.append(str(Path(__file__).parents[1] / "cluster"))
 ROWS = np.random.default_rng(0).random((20, 3))
 
 
 @pytest.fixture
-def target(fake, kubeconfig, home, tmp_path):
-    from kserve_backend import volume
-
-    fake.put(
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "models", "namespace": "default"},
-            "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}},
-            "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}},
-        }
-    )
-    with volume() as mounted:
-        store = settings.StoreSettings("pvc", claim="models", mounted=str(mounted), prefix="kale")
-        settings.write(settings.Settings(kubeconfig=str(kubeconfig), store=store))
-        until = time.monotonic() + 90
-        while not any(
-            one["name"] == "kserve" and one["available"]
-            for one in Client().request("GET", "/api/targets")["items"]
-        ):
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        yield fake
+def target(known):
+    return known
 
 
 def test_a_dry_run_shows_the_object_and_sends_nothing(target):
@@ -121,6 +96,60 @@ def test_it_is_paused_resumed_and_its_edits_by_others_are_shown_and_taken_back(t
 def test_a_notebooks_pod_defaults_are_of_a_cluster_only(home):
     with pytest.raises(InvalidConfig, match="only a cluster has"):
         serve("iris:1", target="local", propagate_configurations=True)
+
+
+def test_one_notebook_serves_to_both_places_by_one_name(target, failing):
+    model = Model(
+        LogisticRegression().fit(ROWS, [0, 1] * 10), name="broken", signature=ROWS
+    ).submit_artifact()
+    here = serve(model.id, name="broken", target="local", timeout_seconds=170)
+    there = serve(name="broken", serve_config=failing, target="kserve", wait=False)
+
+    assert (here.target, there.target) == ("local", "kserve")
+    assert here.endpoint.predict(ROWS[:2]).shape == (2,)
+    # Of two by one name the one on this machine is meant.
+    assert [InferenceService.get("broken", target=one).target for one in (None, "local", "kserve")] == [
+        "local",
+        "local",
+        "kserve",
+    ]
+    assert {one.target for one in InferenceService.list()} == {"local", "kserve"}
+    assert [one.target for one in InferenceService.list("kserve", "default")] == ["kserve"]
+    assert InferenceService.list("kserve", "other") == ()
+    there.delete()
+    assert target.get("inferenceservices", "broken") is None
+    assert here.status.ready
+    with pytest.raises(EndpointNotFound):
+        InferenceService.get("broken", target="kserve")
+
+
+def test_findings_of_a_dry_run_say_what_would_go_wrong(target, failing):
+    config = {**failing, "min_replicas": 3, "max_replicas": 1}
+    with pytest.raises(KaleServeError) as raised:
+        serve(name="broken", serve_config=config, target="kserve", dry_run=True)
+    assert "max_replicas" in str(raised.value) or "min_replicas" in str(raised.value)
+    unfit = {"predictor": {"container": {**failing["predictor"]["container"], "nonsense": 1}}}
+    handle = serve(name="broken", serve_config=unfit, target="kserve", dry_run=True)
+    errors = [one for one in handle.findings if one["severity"] == "error"]
+    assert any("nonsense" in one["message"] for one in errors), handle.findings
+    assert target.get("inferenceservices", "broken") is None
+
+
+def test_a_name_that_is_somebody_elses_is_refused_and_left(target, failing):
+    theirs = {
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": "broken", "namespace": "default"},
+        "spec": {"predictor": {"containers": [failing["predictor"]["container"]]}},
+    }
+    target.put(theirs)
+    before = target.get("inferenceservices", "broken")["metadata"]["uid"]
+    with pytest.raises(KaleServeError, match="broken") as raised:
+        serve(name="broken", serve_config=failing, target="kserve", timeout_seconds=170)
+    assert raised.value.hint
+    found = target.get("inferenceservices", "broken")
+    assert found["metadata"]["uid"] == before
+    assert "kale-serve-lab/revision" not in (found["metadata"].get("annotations") or {})
 
 
 def until(holds, seconds=90):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
+import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from . import real
 from .cluster import FakeCluster
 from .crds import SHARED
 
-__all__ = ["cluster", "fake", "kserve_version", "kubeconfig", "needs_shared"]
+__all__ = ["cluster", "fake", "kserve_version", "kubeconfig", "known", "needs_shared"]
 
 
 def need_shared():
@@ -66,3 +69,35 @@ def cluster(request):
         pytest.skip(lacks)
     with real.namespace(path, real.store()[1]) as namespace:
         yield Target(path, namespace, None)
+
+
+@pytest.fixture
+def known(fake, kubeconfig, home):
+    """The fake, as the cluster that this home's daemon knows, with a claim whose volume is mounted here."""
+    from kale_serve_lab.backends.kserve import settings
+    from kale_serve_lab.client import Client
+
+    fake.put(
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": "models", "namespace": "default"},
+            "spec": {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}},
+            "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}},
+        }
+    )
+    # A volume is a file system of its own, which the machine's shared memory is.
+    mounted = tempfile.mkdtemp(prefix="ksl-", dir="/dev/shm")
+    try:
+        store = settings.StoreSettings("pvc", claim="models", mounted=mounted, prefix="kale")
+        settings.write(settings.Settings(kubeconfig=str(kubeconfig), store=store))
+        until = time.monotonic() + 90
+        while not any(
+            one["name"] == "kserve" and one["available"]
+            for one in Client().request("GET", "/api/targets")["items"]
+        ):
+            assert time.monotonic() < until, "the daemon has not found the cluster"
+            time.sleep(0.05)
+        yield fake
+    finally:
+        shutil.rmtree(mounted)
