@@ -1,4 +1,4 @@
-"""`kale-serve`: look at endpoints and artifacts, read logs, predict and stop, from a terminal.
+"""`kale-serve`: serve, look at endpoints and artifacts, read logs, predict and stop, from a terminal.
 
 Exit codes: 0 done · 1 the daemon or the endpoint said no · 2 the command line was wrong · 130 interrupted.
 """
@@ -15,14 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from kale_serve_lab import cli_cluster
+from kale_serve_lab import cli_cluster, cli_services
 from kale_serve_lab.cli_printing import done, print_json, safe, table
 from kale_serve_lab.client import Client
-from kale_serve_lab.errors import Conflict, InvalidInput, InvalidRequest, KaleServeError
+from kale_serve_lab.errors import Conflict, KaleServeError
 
 _PAGE = 100
-# Deleting waits for requests in flight and for processes to end.
-_STOP_SECONDS = 60
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,31 +60,26 @@ def _parser() -> argparse.ArgumentParser:
         found.set_defaults(run=run)
         return found
 
-    command("status", _status, "Show the daemon and the endpoints.")
+    status = command("status", _status, "Show the daemon and the endpoints; with a name, all of one.")
+    status.add_argument("name", metavar="NAME", nargs="?")
+    cli_services.where(status)
     listing = command("list", _list, "List artifacts, newest first.")
     listing.add_argument("--type", help="kale.Model, kale.Transformer, kale.Dataset or kale.Endpoint")
     listing.add_argument("--name", help="only this name's versions")
     listing.add_argument("--search", metavar="TEXT", help="only names and versions that hold this text")
-    listing.add_argument("--limit", type=_count, default=20, help="how many at most (default: 20)")
-    logs = command("logs", _logs, "Print what an endpoint's processes wrote.")
-    logs.add_argument("name", metavar="NAME")
-    logs.add_argument("-f", "--follow", action="store_true", help="go on with what is written")
-    logs.add_argument("--component", choices=["predictor", "transformer"])
-    logs.add_argument("--revision", type=_count)
-    logs.add_argument(
-        "--tail", type=_count, default=200, metavar="LINES", help="how many last lines (default: 200)"
+    listing.add_argument(
+        "--limit", type=cli_services.count, default=20, help="how many at most (default: 20)"
     )
-    predict = command("predict", _predict, "Send a JSON file to an endpoint and print the answer.")
-    predict.add_argument("name", metavar="NAME")
-    predict.add_argument(
-        "file", metavar="FILE", help='a v1 or v2 request, or rows as a list of lists; "-" reads stdin'
-    )
+    cli_services.add(command)
     stop = command(
         "stop", _stop, "Delete an endpoint; without a name, stop the daemon (endpoints go on answering)."
     )
     what = stop.add_mutually_exclusive_group()
     what.add_argument("name", metavar="NAME", nargs="?")
-    what.add_argument("--all", action="store_true", help="delete all endpoints and stop the daemon")
+    what.add_argument(
+        "--all", action="store_true", help="delete this machine's endpoints and stop the daemon"
+    )
+    cli_services.where(stop)
     cli_cluster.add(commands, common)
     command("runtimes", _runtimes, "List the kinds of model servers, and whether each can run here.")
     environments = command(
@@ -101,10 +94,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _status(options: argparse.Namespace) -> None:
+    if options.name is not None:
+        cli_services.status_of(options)
+        return
     from kale_serve_lab.client.start import running
 
     about = running()
     services = Client(start=False).request("GET", "/api/services")["items"] if about else []
+    services = [one for one in services if _is_asked(options, one)]
     if options.json:
         print_json({"daemon": about, "services": services})
         return
@@ -119,18 +116,28 @@ def _status(options: argparse.Namespace) -> None:
         print("No endpoints.")
         return
     print()
+    # Where only this machine is in question, there is no place to tell.
+    placed = any((one.get("target") or "local") != "local" for one in services)
     rows = [
         [
             one["name"],
+            *([f"{one.get('target') or 'local'}/{one['namespace']}"] if placed else []),
             one["state"],
             str(one["revision"]),
-            _artifact(one["model"]),
-            one["protocol"],
+            cli_services.artifact(one["model"]),
+            one["protocol"] or "",
             one["sentence"],
         ]
         for one in services
     ]
-    table(["NAME", "STATE", "REVISION", "MODEL", "PROTOCOL", ""], rows)
+    table(["NAME", *(["WHERE"] if placed else []), "STATE", "REVISION", "MODEL", "PROTOCOL", ""], rows)
+
+
+def _is_asked(options: argparse.Namespace, service: dict[str, Any]) -> bool:
+    return options.target in (None, service.get("target") or "local") and options.namespace in (
+        None,
+        service["namespace"],
+    )
 
 
 def _list(options: argparse.Namespace) -> None:
@@ -175,51 +182,11 @@ def _list(options: argparse.Namespace) -> None:
         print(f"{len(items)} of {total}; --limit shows more.")
 
 
-def _logs(options: argparse.Namespace) -> None:
-    query = {"component": options.component, "revision": options.revision, "tail": options.tail}
-    given = {key: value for key, value in query.items() if value is not None}
-    if options.follow:
-        given["follow"] = 1
-    path = f"/api/services/{quote(options.name, safe='')}/logs?{urlencode(given)}"
-    for part in Client().stream(path):
-        sys.stdout.buffer.write(part)
-        sys.stdout.buffer.flush()
-
-
-def _predict(options: argparse.Namespace) -> None:
-    from kale_serve_lab.endpoint import Endpoint
-
-    try:
-        raw = sys.stdin.buffer.read() if options.file == "-" else Path(options.file).read_bytes()
-    except OSError as error:
-        raise InvalidRequest(
-            f"{options.file} cannot be read: {error.strerror}.", subject=options.file
-        ) from error
-    try:
-        text = raw.decode()
-        given = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InvalidInput(
-            f"{options.file} is not JSON: {error}.",
-            subject=options.file,
-            hint='Give a v1 request {"instances": [[…]]}, a v2 request {"inputs": […]}, or rows [[…], …].',
-        ) from error
-    with Endpoint(options.name) as endpoint:
-        # Rows become a request in the endpoint's own protocol, so that the answer is JSON again.
-        answer = endpoint.predict(text if isinstance(given, dict) else given)
-    if hasattr(answer, "tolist"):
-        answer = answer.tolist()
-    print(json.dumps(answer, indent=None if options.json else 2, ensure_ascii=False))
-
-
 def _stop(options: argparse.Namespace) -> None:
     from kale_serve_lab.client.start import running
 
     if options.name is not None:
-        Client().request(
-            "DELETE", f"/api/services/{quote(options.name, safe='')}", timeout_seconds=_STOP_SECONDS
-        )
-        done(options, f"{options.name} is stopped; nothing of it is left.")
+        cli_services.delete(options)
         return
     # To stop endpoints that outlived their daemon, a daemon must take them over first.
     about = running() if not options.all else Client().request("GET", "/api/version")
@@ -305,13 +272,15 @@ def _removed(client: Client, name: str) -> bool:
 
 
 def _remove_environment(client: Client, name: str) -> None:
-    client.request("DELETE", f"/api/environments/{quote(name, safe='')}", timeout_seconds=_STOP_SECONDS)
+    client.request(
+        "DELETE", f"/api/environments/{quote(name, safe='')}", timeout_seconds=cli_services.STOP_SECONDS
+    )
 
 
 def _wait_for_end(pid: int) -> None:
     from kale_serve_lab.client.start import running
 
-    deadline = time.monotonic() + _STOP_SECONDS
+    deadline = time.monotonic() + cli_services.STOP_SECONDS
     # It is not our child, so its end can only be looked for.
     while time.monotonic() < deadline:
         try:
@@ -322,12 +291,10 @@ def _wait_for_end(pid: int) -> None:
             return
         time.sleep(0.05)
     raise KaleServeError(
-        f"The daemon (pid {pid}) has not ended within {_STOP_SECONDS} s.", code="Timeout", subject=str(pid)
+        f"The daemon (pid {pid}) has not ended within {cli_services.STOP_SECONDS} s.",
+        code="Timeout",
+        subject=str(pid),
     )
-
-
-def _artifact(value: dict[str, Any] | None) -> str:
-    return f"{value['name']}:{value['version']}" if value else ""
 
 
 def _ago(milliseconds: int) -> str:
@@ -344,13 +311,6 @@ def _size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     return f"{count:.1f} TB"
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
 
 
 if __name__ == "__main__":

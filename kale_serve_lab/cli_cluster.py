@@ -28,6 +28,7 @@ _STORE_OPTIONS = (
     "mounted",
     "snapshot_class",
     "storage_class",
+    "addressing",
 )
 _OPTIONS = ("kubeconfig", "context", "namespace", "image", "kserve_version", "address", "ca_file", "issuer", "audience", "token_account")  # fmt: skip
 
@@ -66,6 +67,11 @@ def add(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     store.add_argument("--endpoint", metavar="URL", help="of an S3 that is not Amazon's")
     store.add_argument("--region", metavar="NAME")
+    store.add_argument(
+        "--addressing",
+        metavar="STYLE",
+        help="path or virtual (the bucket in the host's name); by default path at an --endpoint, virtual at Amazon's",
+    )
     store.add_argument(
         "--secret",
         metavar="NAME",
