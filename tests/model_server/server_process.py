@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 
 class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path, timeout=30):
+    # Minutes where many load their models at once.
+    def __init__(self, path, timeout=120):
         super().__init__("localhost", timeout=timeout)
         self.path = str(path)
 
@@ -45,7 +46,7 @@ class Answer:
 class Control:
     def __init__(self, path):
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(60)
+        self.sock.settimeout(120)
         self.sock.connect(str(path))
         self.file = self.sock.makefile("rb")
 
