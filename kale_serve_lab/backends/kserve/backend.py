@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from kale_serve_lab.backends.kserve.around import BACKOFF_SECONDS, Around, Publi
 from kale_serve_lab.backends.kserve.cluster import Cluster
 from kale_serve_lab.backends.kserve.connection import Connected, until_found
 from kale_serve_lab.backends.kserve.features_read import text, title
+from kale_serve_lab.backends.kserve.news import News, Statuses
 from kale_serve_lab.backends.kserve.preparing import Preparing
 from kale_serve_lab.backends.kserve.record import Record
 from kale_serve_lab.backends.kserve.rows import ROWS, ClusterRows
@@ -63,6 +64,7 @@ class KServeBackend:
         self._services: dict[ServiceKey, ClusterService] = {}
         self._namespaces: dict[str, NamespaceView] = {}
         self._changed: Callable[[ServiceKey], None] = lambda _: None
+        self._news, self._statuses = News(self._hand_on), Statuses()
         self._connecting: asyncio.Task[None] | None = None
         self._problem: KaleServeError | None = None
         self._cluster: Cluster | None = None
@@ -160,6 +162,9 @@ class KServeBackend:
         service = self.desired(key)
         if service is None:
             return None
+        return self._statuses.get(key, lambda: self._status(key, service), time.monotonic())
+
+    def _status(self, key: ServiceKey, service: InferenceService) -> Status:
         seen, there = self._seen(key), self._services.get(key)
         found = status(service, seen)
         if there is None:
@@ -281,6 +286,7 @@ class KServeBackend:
         if self._connecting is not None:
             self._connecting.cancel()
             await asyncio.gather(self._connecting, return_exceptions=True)
+        self._news.close()
         await asyncio.gather(*(service.let_go() for service in self._services.values()))
         if self._tailing is not None:
             await self._tailing.close()
@@ -369,7 +375,11 @@ class KServeBackend:
         return service.seen(lacks, stale)
 
     def _tell(self, key: ServiceKey | None) -> None:
-        for one in self.keys() if key is None else [key]:
+        self._statuses.drop(key)
+        self._news.add(key)
+
+    def _hand_on(self, keys: Iterable[ServiceKey] | None) -> None:
+        for one in self.keys() if keys is None else keys:
             service = self._services.get(one)
             if service is not None:
                 service.told()
@@ -378,6 +388,7 @@ class KServeBackend:
             self._changed(one)
 
     def _on_change(self, key: ServiceKey) -> None:
+        self._statuses.drop(key)
         service = self._services.get(key)
         if service is not None and service.gone.is_set():
             del self._services[key]
