@@ -170,4 +170,5 @@ def _s3(store: StoreSettings) -> S3Settings:
         region=store.region,
         secret=store.secret,
         service_account=store.service_account,
+        addressing=store.addressing,
     )

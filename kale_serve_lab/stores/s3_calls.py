@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -50,11 +50,13 @@ class Bucket:
     def place(self) -> Place:
         """What errors name."""
         endpoint = self._settings.endpoint
-        return Place(self._settings.bucket, endpoint, self._settings.region)
+        return Place(
+            self._settings.bucket, endpoint, self._settings.region, by_name=not self._settings.by_path
+        )
 
     def call(self, call: str, method: str, key: str | None = None, *, need: int = 0, **options: Any) -> Any:
         """One call of the client; raises our errors, `details["code"]` is S3's."""
-        place = Place(self.place.bucket, self.place.endpoint, self.place.region, need)
+        place = replace(self.place, need=need)
         if key is not None:
             options["Key"] = key
         try:

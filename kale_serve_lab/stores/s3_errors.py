@@ -60,14 +60,21 @@ _FULL = {
 _DAMAGED = {"BadDigest", "XAmzContentSHA256Mismatch", "InvalidDigest", "XAmzContentChecksumMismatch"}
 
 
+_BY_NAME = " Its addressing is virtual: the bucket's own name below it must be known too; else set --addressing path."
+
+
 @dataclass(frozen=True)
 class Place:
-    """What the words name: the bucket, the endpoint (None: AWS), the region, bytes that were to be sent."""
+    """What the words name: the bucket, the endpoint (None: AWS), the region, bytes that were to be sent.
+
+    `by_name`: the bucket is asked for by a name below the endpoint's.
+    """
 
     bucket: str
     endpoint: str | None = None
     region: str | None = None
     need: int = 0
+    by_name: bool = False
 
     @property
     def server(self) -> str:
@@ -235,7 +242,8 @@ def _unanswered(error: Exception, place: Place, call: str, what: str) -> KaleSer
         return UpstreamFailed(
             f"Nothing answers at {place.server}.",
             subject=what,
-            hint="Check the store's endpoint: host, port, http or https; and that it can be reached from here.",
+            hint="Check the store's endpoint: host, port, http or https; and that it can be reached from here."
+            + (_BY_NAME if place.by_name and place.endpoint else ""),
             details=facts,
         )
     if isinstance(error, ResponseParserError):

@@ -20,6 +20,7 @@ def secret_annotations(settings: S3Settings, *, ca_bundle: str | None = None) ->
         # KServe puts the scheme before it.
         found[f"{_PREFIX}endpoint"] = parts.netloc + parts.path.rstrip("/")
         found[f"{_PREFIX}usehttps"] = "1" if parts.scheme == "https" else "0"
+    if settings.endpoint is not None or settings.addressing is not None:
         found[f"{_PREFIX}usevirtualbucket"] = "false" if settings.by_path else "true"
     if settings.region is not None:
         found[f"{_PREFIX}region"] = settings.region
@@ -36,7 +37,7 @@ def secret_findings(secret: Mapping[str, Any], settings: S3Settings) -> list[str
     said = []
     for key, wanted in secret_annotations(settings).items():
         there = has.get(key)
-        if there is None and key.endswith("usevirtualbucket"):
+        if there is None and key.endswith("usevirtualbucket") and wanted == "false":
             continue
         if there is None and not (key.endswith("usehttps") and wanted == "1"):
             said.append(f'The Secret {name} lacks the annotation {key}: "{wanted}".')

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import socket
 import subprocess
 import sys
 import threading
@@ -248,6 +249,48 @@ class TestS3(PublishingContract):
         assert {thread for thread in threading.enumerate() if thread.name.startswith("publish")} == before
 
 
+class TestAddressing:
+    """Whether the bucket stands in the path or in the host's name."""
+
+    @pytest.fixture
+    def by_name(self, way, monkeypatch):
+        """The server by a name below which every bucket has its own, as a wildcard in DNS gives it."""
+        real = socket.getaddrinfo
+
+        def found(host, *more, **named):
+            ours = isinstance(host, str) and (host == "s3.test" or host.endswith(".s3.test"))
+            return real("127.0.0.1" if ours else host, *more, **named)
+
+        monkeypatch.setattr(socket, "getaddrinfo", found)
+        return way.url.replace("127.0.0.1", "s3.test")
+
+    @pytest.mark.parametrize(
+        ("addressing", "before"), [("virtual", "/team/a/"), ("path", "/{}/team/a/"), (None, "/{}/team/a/")]
+    )
+    def test_it_is_published_and_read_as_is_asked(self, bucket, way, by_name, tmp_path, addressing, before):
+        model = modelled(tmp_path / "m", a=b"12")
+        # Without a style by path, whose bucket the server must know by that name too.
+        endpoint = by_name if addressing == "virtual" else way.url
+        publisher = bucket.publisher(endpoint=endpoint, addressing=addressing)
+        way.asked.clear()
+        placed = publisher.publish(model.folder, DIGEST, "plain", model.entries, Teller(), never)
+        assert bucket.files(DIGEST, "plain") == {"a": b"12"}
+        sent = [one.path for one in way.asked if one.method == "PUT"]
+        assert sent
+        assert all(path.startswith(before.format(bucket.bucket)) for path in sent)
+        # KServe is told the same address, whatever the style.
+        assert placed.uri == f"s3://{bucket.bucket}/team/a/{DIGEST}/plain"
+        assert [one.digest for one in publisher.published()] == [DIGEST]
+        assert "can be written and read" in publisher.check()[0]
+
+    def test_a_name_that_leads_nowhere_is_said(self, bucket, way):
+        publisher = bucket.publisher(endpoint="http://s3.invalid:1", addressing="virtual")
+        with pytest.raises(UpstreamFailed) as caught:
+            publisher.check()
+        assert "s3.invalid" in caught.value.message
+        assert "--addressing path" in caught.value.hint
+
+
 class TestConnecting:
     def test_without_credentials_it_says_where_they_come_from(self, bucket, monkeypatch):
         monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -262,8 +305,6 @@ class TestConnecting:
             bucket.publisher().check()
 
     def test_an_endpoint_where_nothing_answers_is_named(self, way):
-        import socket
-
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{taken.getsockname()[1]}"

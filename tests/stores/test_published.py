@@ -65,6 +65,23 @@ def test_the_secrets_annotations_are_what_kserve_reads():
     ]
 
 
+@pytest.mark.parametrize("endpoint", ["http://minio.minio:9000", None], ids=["minio", "amazon"])
+def test_a_bucket_in_the_hosts_name_must_be_said_to_kserve(endpoint):
+    virtual = s3_settings("s3://models", endpoint=endpoint, addressing="virtual")
+    wanted = "serving.kserve.io/s3-usevirtualbucket"
+    assert secret_annotations(virtual)[wanted] == "true"
+    said = secret_findings(SECRET, virtual)
+    assert said == [f'The Secret key lacks the annotation {wanted}: "true".']
+    has = {**SECRET["metadata"]["annotations"], wanted: "1"}
+    secret = {**SECRET, "metadata": {"name": "key", "annotations": has}}
+    assert secret_findings(secret, virtual) == []
+    by_path = s3_settings("s3://models", endpoint=endpoint, addressing="path")
+    assert secret_findings(SECRET, by_path) == []
+    assert secret_findings(secret, by_path) == [
+        f'The Secret key has {wanted}: "1", and the store wants "false".'
+    ]
+
+
 def test_a_service_account_must_list_the_secret():
     meant = s3_settings("s3://models", secret="key", service_account="models")
     assert account_findings({"metadata": {"name": "models"}, "secrets": [{"name": "key"}]}, meant) == []

@@ -19,6 +19,8 @@ from kale_serve_lab.errors import InvalidConfig
 from kale_serve_lab.paths import data_dir
 
 StoreKind = Literal["s3", "pvc", "snapshot"]
+# Whether the bucket stands in the path or in the host's name.
+Addressing = Literal["path", "virtual"]
 AddressKind = Literal["in-cluster", "external", "api-server"]
 
 FILE = "cluster.json"
@@ -35,7 +37,8 @@ _HINT = "Look at it by `kale-serve cluster show`; write it by `kale-serve cluste
 class StoreSettings:
     """Where models are put for the cluster. Which fields count depends on `kind`.
 
-    s3: `url` (`s3://bucket/prefix`), `endpoint`, `region`, `secret`, `service_account`. pvc: `claim`, `mounted` (where the
+    s3: `url` (`s3://bucket/prefix`), `endpoint`, `region`, `secret`, `service_account`, `addressing` (None: by path at an
+    endpoint that is named, by host name at Amazon's). pvc: `claim`, `mounted` (where the
     volume lies here), `prefix`. snapshot: `claim`, `mounted`, `snapshot_class`, `storage_class`.
     """
 
@@ -50,6 +53,7 @@ class StoreSettings:
     prefix: str | None = None
     snapshot_class: str | None = None
     storage_class: str | None = None
+    addressing: Addressing | None = None
 
 
 @dataclass(frozen=True)
@@ -232,6 +236,8 @@ def _store(value: Any) -> StoreSettings:
             _OBJECT,
             "an object's name: small letters, digits, '-', '.'",
         )
+    if found.addressing is not None and found.addressing not in get_args(Addressing):
+        raise _wrong("store.addressing", found.addressing, "path or virtual")
     if found.kind == "s3":
         _s3(found.url)
         if found.endpoint is not None:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from cluster_pod import RUNTIMES, Server, fetch, kserve_command, mlserver_command, own_command
+from cluster_pod import RUNTIMES, WILDCARD, Server, fetch, kserve_command, mlserver_command, own_command
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 
@@ -35,6 +35,9 @@ from kale_serve_lab.serving.need import need_of
 from kale_serve_lab.serving.runtimes import select
 from kale_serve_lab.serving.types import ArtifactRef, InferenceService, ServiceKey
 from kale_serve_lab.stores.pvc import PvcPublisher, pvc_settings
+from kale_serve_lab.stores.s3_client import s3_settings
+from kale_serve_lab.stores.s3_secret import secret_annotations
+from tests.stores.publishing_contract import DIGEST, Teller, modelled, never
 from tests.stores.s3_server import KEY
 from tests.stores.s3_site import *  # noqa: F403
 from tests.stores.s3_site import SECRET
@@ -242,6 +245,30 @@ def test_a_second_json_file_would_keep_xgbserver_from_starting(home, stores, sta
     server = start(*kserve_command(python, obj, folder))
     assert server.ended.wait(120)
     assert "More than one model file is detected" in server.log
+
+
+@pytest.mark.parametrize("style", ["path", "virtual"])
+def test_kserve_fetches_with_what_its_secret_is_to_say(style, bucket, way, tmp_path):
+    """The annotations of the Secret as variables, as KServe's webhook makes them, in either style of addressing."""
+    host = WILDCARD if style == "virtual" else "127.0.0.1"
+    endpoint = way.url.replace("127.0.0.1", host)
+    settings = s3_settings(bucket.settings["url"], endpoint=endpoint, region="us-east-1", addressing=style)
+    said = {key.rpartition("-")[2]: value for key, value in secret_annotations(settings).items()}
+    model = modelled(tmp_path / "m", **{"model.joblib": b"12"})
+    uri = bucket.publisher().publish(model.folder, DIGEST, "plain", model.entries, Teller(), never).uri
+    way.asked.clear()
+    env = {
+        "AWS_ENDPOINT_URL": ("https" if said["usehttps"] == "1" else "http") + "://" + said["endpoint"],
+        "S3_USER_VIRTUAL_BUCKET": said["usevirtualbucket"],
+        "AWS_DEFAULT_REGION": said["region"],
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+    }
+    folder = fetch(made(INITIALIZER), uri, tmp_path / "models", env)
+    assert {one.name: one.read_bytes() for one in folder.iterdir()} == {"model.joblib": b"12"}
+    before = f"/{bucket.bucket}" if style == "path" else "/"
+    assert all(one.path.startswith(before) for one in way.asked)
+    assert any(one.path.startswith(f"/team/a/{DIGEST}") for one in way.asked) == (style == "virtual")
 
 
 @pytest.mark.parametrize("store", ["bucket", "claim"])
