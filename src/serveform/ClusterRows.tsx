@@ -97,7 +97,9 @@ export function ResourceRows({ cluster, ...parts }: IPartProps & { cluster: ITar
           {trans.__('Resources')}
         </button>
         <span className="jp-KaleServe-control">
-          <span className="jp-KaleServe-hint">{resourceWords(values, trans)}</span>
+          <span className="jp-KaleServe-hint">
+            {isOpen ? trans.__('what is empty, the cluster decides') : resourceWords(values, trans)}
+          </span>
           {!isOpen && ours.length > 0 && <Notes notes={ours} />}
         </span>
       </div>

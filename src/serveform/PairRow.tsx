@@ -5,7 +5,7 @@ import { Notes } from './FormRow';
 
 export interface IPairField {
   field: FieldName;
-  /** What stands before the input; `name` is the whole of it for those who do not see the row. */
+  /** What stands behind the input; `name` is the whole of it for those who do not see the row. */
   label: string;
   name: string;
   value: string;
@@ -32,11 +32,10 @@ export function PairRow({ label, fields, notes, common = [] }: IPairRowProps): J
         {label}
       </span>
       <div className="jp-KaleServe-control">
-        {fields.map(({ field, label: before, name, value, onChange }) => {
+        {fields.map(({ field, label: after, name, value, onChange }) => {
           const own = of([field]);
           return (
             <label key={field} className="jp-KaleServe-pair">
-              <span className="jp-KaleServe-hint">{before}</span>
               <input
                 type="text"
                 aria-label={name}
@@ -46,6 +45,7 @@ export function PairRow({ label, fields, notes, common = [] }: IPairRowProps): J
                 value={value}
                 onChange={event => onChange(event.target.value)}
               />
+              <span className="jp-KaleServe-hint">{after}</span>
             </label>
           );
         })}

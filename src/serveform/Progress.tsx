@@ -10,13 +10,15 @@ export interface IProgressProps {
   progress: IProgress;
   /** One line about what is going on. */
   sentence: string;
+  /** What to do about it, where something can be done while it goes on. */
+  nextStep?: string | null;
   trans: TranslationBundle;
 }
 
 const MARKS: { [state in IStage['state']]: string } = { waiting: '·', running: '◌', done: '✓', failed: '✗' };
 
 /** The way to a ready endpoint, stage by stage; a failure stays at its stage. */
-export function Progress({ progress, sentence, trans }: IProgressProps): JSX.Element {
+export function Progress({ progress, sentence, nextStep, trans }: IProgressProps): JSX.Element {
   const words: { [state in IStage['state']]: string } = {
     waiting: trans.__('waiting'),
     running: trans.__('running'),
@@ -47,6 +49,7 @@ export function Progress({ progress, sentence, trans }: IProgressProps): JSX.Ele
       </ol>
       <p role="status" className="jp-KaleServe-sentence">
         {sentence}
+        {nextStep && <span className="jp-KaleServe-hint jp-KaleServe-nextStep">{nextStep}</span>}
       </p>
       {progress.error && <ErrorNote error={progress.error} trans={trans} />}
     </div>

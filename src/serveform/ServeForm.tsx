@@ -142,9 +142,9 @@ export function ServeForm(props: IServeFormProps): JSX.Element {
           selected={tab}
           onSelect={setTab}
         >
-          {tab === 'form' ? (
-            fields
-          ) : (
+          {/* It stays: what has been opened in the form is still open when one comes back. */}
+          <div hidden={tab !== 'form'}>{fields}</div>
+          {tab === 'yaml' && (
             <YamlView
               {...props.object}
               notes={notes.filter(

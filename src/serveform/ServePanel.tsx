@@ -196,7 +196,12 @@ function ServingStep(props: IServingStepProps): JSX.Element {
   }, [progress.state]);
   return (
     <div className="jp-KaleServe-form">
-      <Progress progress={progress} sentence={sentence(run, progress.state, trans)} trans={trans} />
+      <Progress
+        progress={progress}
+        sentence={sentence(run, progress.state, trans)}
+        nextStep={progress.state === 'running' ? (service?.next_step ?? null) : null}
+        trans={trans}
+      />
       <Notes notes={serverNotes(run.findings, true).filter(note => note.severity !== 'error')} />
       <div className="jp-KaleServe-buttons">
         <button type="button" className="jp-KaleServe-button" onClick={props.onCancel}>
