@@ -54,6 +54,22 @@ def test_without_a_cluster_the_target_says_what_to_do(daemon):  # noqa: F811
         assert daemon.call("POST", f"/api/services/none/{action}").status == 404
 
 
+def test_the_runtimes_are_those_of_the_target(daemon, configure, cluster):  # noqa: F811
+    answer = daemon.call("GET", "/api/runtimes?target=kserve")
+    assert (answer.status, answer.code) == (503, "ClusterUnavailable")
+    configure()
+    available(daemon)
+    shipped = cluster.fake.get("clusterservingruntimes", "kserve-sklearnserver")
+    named = {**shipped, "metadata": {"name": "sklearn-of-ours"}}
+    cluster.fake.put(named)
+    there = {row["name"]: row for row in daemon.call("GET", "/api/runtimes?target=kserve").json["items"]}
+    assert there["sklearn-of-ours"]["source"] == "cluster"
+    assert all(row["installed"] and row["reason"] is None for row in there.values())
+    for query in ("", "?target=local"):
+        here = daemon.call("GET", f"/api/runtimes{query}").json["items"]
+        assert "sklearn-of-ours" not in {row["name"] for row in here}
+
+
 def test_one_name_on_two_targets_is_two_services(daemon, configure, cluster):  # noqa: F811
     model = submit_model(daemon)
     assert daemon.call("POST", "/api/services", {"model": "iris"}).status == 202
