@@ -64,6 +64,7 @@ def model_of(home, monkeypatch, name, code, expression):
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
+        ("/", {"status": "alive"}),
         ("/v2/health/live", {"live": True}),
         ("/v2/health/ready", {"ready": True}),
         ("/v2", {"name": "kale-serve", "version": "3", "extensions": ["binary_tensor_data"]}),
@@ -88,7 +89,8 @@ def test_get_and_head(iris, path, expected):
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/", 404, "NotFound"),
+        ("GET", "/nothing", 404, "NotFound"),
+        ("POST", "/", 405, "InvalidRequest"),
         ("GET", "/v2/models/other", 404, "EndpointNotFound"),
         ("POST", "/v2/models/other/infer", 404, "EndpointNotFound"),
         ("POST", "/v1/models/other:predict", 404, "EndpointNotFound"),

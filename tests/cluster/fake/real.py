@@ -25,7 +25,8 @@ _GONE_SECONDS = 240
 def kubeconfig():
     """The real cluster's kubeconfig, None where the fake is meant."""
     given = os.environ.get(KUBECONFIG)
-    return Path(given) if given else None
+    # Settings want it whole: the daemon runs elsewhere.
+    return Path(given).expanduser().absolute() if given else None
 
 
 def store():
