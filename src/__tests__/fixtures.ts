@@ -57,6 +57,10 @@ export function service(name: string, change: Partial<IService> = {}): IService 
     addresses: [],
     url: `http://127.0.0.1:1/serving/default/${name}`,
     components: [],
+    stale_since: null,
+    drift: [],
+    facts: [],
+    paused: false,
     ...change
   };
 }

@@ -119,6 +119,20 @@ export interface IComponent {
   pid: number | null;
   state: string;
   restarts: number;
+  /** What it is at or what ails it; empty where there is nothing to say. */
+  message: string;
+  /** On a cluster: the pod, and the node it is on. */
+  pod: string | null;
+  node: string | null;
+}
+
+/** What a cluster tells of a service, in words. */
+export interface IFact {
+  what: string;
+  /** When last. */
+  when: number;
+  /** How often. */
+  count: number;
 }
 
 export interface IService {
@@ -156,6 +170,14 @@ export interface IService {
   addresses: IAddress[];
   url: string;
   components: IComponent[];
+  /** Since when its cluster has not been heard; null while what is shown is live. */
+  stale_since: number | null;
+  /** Paths of its object that others have changed. */
+  drift: string[];
+  /** Newest first. */
+  facts: IFact[];
+  /** Whether it waits to be resumed. */
+  paused: boolean;
 }
 
 /** A way to a service of a cluster. */

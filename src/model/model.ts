@@ -229,12 +229,18 @@ export class KaleServeModel implements IKaleServeModel {
 
   private _replace(items: IService[]): void {
     const before = new Map(this._known);
-    this._known = new Map(items.map(item => [keyText(item), item]));
+    // What is as it was stays the same object, so that rows of it need not be drawn again.
+    this._known = new Map(
+      items.map(item => {
+        const old = before.get(keyText(item));
+        return [keyText(item), old && sameJSON(old, item) ? old : item];
+      })
+    );
     this._publish();
     for (const [key, item] of this._known) {
       const old = before.get(key);
       before.delete(key);
-      if (!old || !sameJSON(old, item)) {
+      if (old !== item) {
         this._serviceChanged.emit(keyOf(item));
       }
     }

@@ -5,7 +5,7 @@ import React, { useState } from 'react';
 import type { IService } from '../api';
 import type { IRequest } from './input';
 import { askedBy } from './request';
-import { curlCall, pythonCall } from './snippets';
+import { callable, clusterCall, curlCall, pythonCall } from './snippets';
 
 export interface IConsumeTabProps {
   service: IService;
@@ -43,6 +43,19 @@ export function ConsumeTab({ service, request, dataDir, trans }: IConsumeTabProp
         code={curlCall(service, dataDir, request.body)}
         trans={trans}
       />
+      {callable(service.addresses).map(address => (
+        <Snippet
+          key={address.url}
+          title={
+            address.kind === 'in-cluster'
+              ? trans.__('curl, in the cluster')
+              : trans.__('curl, from outside the cluster')
+          }
+          note={trans.__('TOKEN is yours to set, where the cluster asks for one; it stands nowhere here.')}
+          code={clusterCall(service, address, request.body)}
+          trans={trans}
+        />
+      ))}
       {service.protocols.includes('grpc-v2') && (request.rows !== null || askedBy(service) === 'v2') && (
         <Snippet
           title={trans.__('Python, gRPC')}

@@ -2,7 +2,7 @@ import { Clipboard } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React, { useEffect, useMemo, useState } from 'react';
 
-import { isSameKey } from '../api';
+import { LOCAL_TARGET, isSameKey } from '../api';
 import type { IService, IServiceKey } from '../api';
 import { LogView } from '../logs/LogView';
 import { dataOf } from '../model/state';
@@ -10,11 +10,12 @@ import type { IKaleServeModel } from '../tokens';
 import { StateMark } from '../ui/StateMark';
 import { Tabs } from '../ui/Tabs';
 import { useSignal } from '../ui/useSignal';
-import { frameworkName, protocolList, revisionWords, runtimeName, stateWord } from '../ui/words';
+import { frameworkName, protocolList, revisionWords, runtimeName, statusWord } from '../ui/words';
 import type { ICall } from './calls';
 import { ConsumeTab } from './ConsumeTab';
 import { initialInput, requestOf } from './input';
 import type { IInput, IShape } from './input';
+import { ObjectTab } from './ObjectTab';
 import { OverviewTab } from './OverviewTab';
 import { askedBy, outputsSignature, wantedOutputs } from './request';
 import { TestTab } from './TestTab';
@@ -51,7 +52,7 @@ export function EndpointView({ model, endpoint, trans }: IEndpointViewProps): JS
   );
 }
 
-type TabId = 'overview' | 'test' | 'consume' | 'logs';
+type TabId = 'overview' | 'test' | 'consume' | 'logs' | 'yaml';
 
 interface IEndpointProps {
   model: IKaleServeModel;
@@ -71,19 +72,24 @@ function Endpoint({ model, service, trans }: IEndpointProps): JSX.Element {
   const dataDir = useDataDir(model);
   return (
     <div className="jp-KaleServe-endpoint">
-      <Head service={service} trans={trans} />
+      <Head
+        service={service}
+        place={model.targets.get(service.target)?.title ?? service.target}
+        trans={trans}
+      />
       <Tabs
         label={trans.__('About %1', service.name)}
         tabs={[
           { id: 'overview', label: trans.__('Overview') },
           { id: 'test', label: trans.__('Test') },
           { id: 'consume', label: trans.__('Consume') },
-          { id: 'logs', label: trans.__('Logs') }
+          { id: 'logs', label: trans.__('Logs') },
+          ...(service.target === LOCAL_TARGET ? [] : [{ id: 'yaml' as const, label: trans.__('YAML') }])
         ]}
         selected={tab}
         onSelect={setTab}
       >
-        {tab === 'overview' && <OverviewTab service={service} trans={trans} />}
+        {tab === 'overview' && <OverviewTab service={service} model={model} trans={trans} />}
         {tab === 'test' && (
           <TestTab
             service={service}
@@ -99,13 +105,21 @@ function Endpoint({ model, service, trans }: IEndpointProps): JSX.Element {
         {tab === 'consume' && (
           <ConsumeTab service={service} request={requestOf(shape, input)} dataDir={dataDir} trans={trans} />
         )}
+        {tab === 'yaml' && <ObjectTab service={service} client={model.client} trans={trans} />}
         {tab === 'logs' && <LogView model={model} serviceKey={service} trans={trans} />}
       </Tabs>
     </div>
   );
 }
 
-function Head({ service, trans }: { service: IService; trans: TranslationBundle }): JSX.Element {
+interface IHeadProps {
+  service: IService;
+  /** Its target's title. */
+  place: string;
+  trans: TranslationBundle;
+}
+
+function Head({ service, place, trans }: IHeadProps): JSX.Element {
   const framework = service.model?.framework;
   const runtime = [
     protocolList(service.protocols, trans),
@@ -116,12 +130,13 @@ function Head({ service, trans }: { service: IService; trans: TranslationBundle 
     <div className="jp-KaleServe-endpointHead">
       <h2>{service.name}</h2>
       <span className="jp-KaleServe-chip" role="status" data-state={service.state}>
-        <StateMark state={service.state} /> {stateWord(service.state, trans)}
+        <StateMark state={service.state} /> {statusWord(service, trans)}
       </span>
       <span className="jp-KaleServe-chip">{revisionWords(service, trans)}</span>
       <span className="jp-KaleServe-chip">
-        {service.target === 'local' ? trans.__('this machine') : service.target}
+        {service.target === LOCAL_TARGET ? trans.__('this machine') : place}
       </span>
+      {!service.managed && <span className="jp-KaleServe-chip">{trans.__('not by Kale')}</span>}
       <span className="jp-KaleServe-chip">{runtime.filter(Boolean).join(' · ')}</span>
       <span className="jp-KaleServe-address">
         <code className="jp-KaleServe-url" title={service.url}>

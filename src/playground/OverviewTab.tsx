@@ -1,18 +1,22 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
+import { LOCAL_TARGET } from '../api';
 import type { IArtifact, IService } from '../api';
 import { Progress } from '../serveform/Progress';
 import { NOTHING_DONE, progressOf } from '../serveform/stages';
-import { frameworkName, protocolName, revisionWords, runtimeName } from '../ui/words';
+import type { IKaleServeModel } from '../tokens';
+import { clock, frameworkName, protocolName, revisionWords, runtimeName } from '../ui/words';
+import { Addresses, Drift, Facts, PauseButton, Pods } from './ClusterParts';
 
 export interface IOverviewTabProps {
   service: IService;
+  model: IKaleServeModel;
   trans: TranslationBundle;
 }
 
 /** What is served, by what, and how it stands. */
-export function OverviewTab({ service, trans }: IOverviewTabProps): JSX.Element {
+export function OverviewTab({ service, model, trans }: IOverviewTabProps): JSX.Element {
   const facts: [string, string][] = [
     [trans.__('State'), service.sentence],
     [trans.__('Revision'), revisionWords(service, trans)],
@@ -24,9 +28,15 @@ export function OverviewTab({ service, trans }: IOverviewTabProps): JSX.Element 
     [trans.__('Changed'), new Date(service.updated_at).toLocaleString()]
   ];
   const progress = progressOf({ ...NOTHING_DONE, submitted: [], service });
+  const isThere = service.target !== LOCAL_TARGET;
   const isReady = service.state === 'Ready' && service.error === null;
   return (
     <div className="jp-KaleServe-overview">
+      {service.stale_since !== null && (
+        <p className="jp-KaleServe-groupStale" role="status">
+          {trans.__('Stale since %1: the cluster does not answer.', clock(service.stale_since))}
+        </p>
+      )}
       <dl className="jp-KaleServe-facts">
         {facts.map(([name, value]) => (
           <React.Fragment key={name}>
@@ -35,12 +45,27 @@ export function OverviewTab({ service, trans }: IOverviewTabProps): JSX.Element 
           </React.Fragment>
         ))}
       </dl>
+      {isThere && service.managed && (
+        <div>
+          <PauseButton service={service} model={model} trans={trans} />
+        </div>
+      )}
+      {isReady && service.next_step && <p className="jp-KaleServe-hint">{service.next_step}</p>}
       {!isReady && (
         <Progress
           progress={progress}
-          sentence={progress.error?.hint === service.next_step ? '' : (service.next_step ?? '')}
+          sentence=""
+          nextStep={progress.error?.hint === service.next_step ? null : service.next_step}
           trans={trans}
         />
+      )}
+      {isThere && (
+        <>
+          <Drift service={service} model={model} trans={trans} />
+          <Pods service={service} trans={trans} />
+          <Facts service={service} trans={trans} />
+          <Addresses service={service} trans={trans} />
+        </>
       )}
       <h3 className="jp-KaleServe-heading">{trans.__('Conditions')}</h3>
       <div className="jp-KaleServe-tableBox" tabIndex={0} role="region" aria-label={trans.__('Conditions')}>

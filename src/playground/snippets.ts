@@ -1,7 +1,8 @@
 /** The same call to copy: as Python and as curl. Pure. */
 import type { JSONObject, JSONValue } from '@lumino/coreutils';
 
-import type { AnyProtocol, IService, ISignature } from '../api';
+import { LOCAL_TARGET } from '../api';
+import type { AnyProtocol, IAddress, IService, ISignature } from '../api';
 import { askedBy } from './request';
 
 /** A JSON value as a Python literal. JSON's escapes are Python's. */
@@ -42,8 +43,13 @@ export function pythonCall(
   body: JSONObject,
   protocol?: AnyProtocol
 ): string {
+  const { target, namespace } = service;
+  const where =
+    target === LOCAL_TARGET
+      ? ''
+      : `, target=${JSON.stringify(target)}, namespace=${JSON.stringify(namespace)}`;
   const over = protocol ? `, protocol_version=${JSON.stringify(protocol)}` : '';
-  const open = `endpoint = Endpoint(${JSON.stringify(service.name)}${over})`;
+  const open = `endpoint = Endpoint(${JSON.stringify(service.name)}${where}${over})`;
   const { imports, given, argument } = argumentOf(service.signature, rows, body);
   return [
     ...imports,
@@ -109,6 +115,27 @@ export function curlCall(service: IService, dataDir: string | null, body: JSONOb
     `  -d ${shellQuote(JSON.stringify(body))}`,
     ''
   ].join('\n');
+}
+
+/**
+ * For a terminal that reaches an address of the service's cluster. The token is the caller's own, and stands in a variable.
+ */
+export function clusterCall(service: IService, address: IAddress, body: JSONObject): string {
+  const name = encodeURIComponent(service.name);
+  const call = askedBy(service) === 'v1' ? `v1/models/${name}:predict` : `v2/models/${name}/infer`;
+  return [
+    `curl ${shellQuote(`${address.url.replace(/\/+$/, '')}/${call}`)} \\`,
+    '  -H "Authorization: Bearer $TOKEN" \\',
+    ...(address.host ? [`  -H ${shellQuote(`Host: ${address.host}`)} \\`] : []),
+    "  -H 'Content-Type: application/json' \\",
+    `  -d ${shellQuote(JSON.stringify(body))}`,
+    ''
+  ].join('\n');
+}
+
+/** The addresses that a program can call by their URL, those that cannot work left out. */
+export function callable(addresses: readonly IAddress[]): readonly IAddress[] {
+  return addresses.filter(({ url, works }) => works !== false && /^https?:/.test(url));
 }
 
 function shellQuote(text: string): string {

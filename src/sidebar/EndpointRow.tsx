@@ -1,12 +1,12 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import React, { useState } from 'react';
+import React, { memo, useState } from 'react';
 
 import { keyOf } from '../api';
 import type { IService } from '../api';
 import { CommandIDs } from '../tokens';
 import { Stages } from '../ui/Stages';
 import { StateMark } from '../ui/StateMark';
-import { protocolList, revisionWords, runtimeName, stateWord } from '../ui/words';
+import { protocolList, revisionWords, runtimeName, statusWord } from '../ui/words';
 import type { IMenuEntry, IPanelProps } from './panelprops';
 import { RowMenu } from './RowMenu';
 
@@ -15,7 +15,7 @@ export interface IEndpointRowProps extends IPanelProps {
 }
 
 /** One endpoint: a line that says whether it is fine, and where it is not, why and what to do. */
-export function EndpointRow(props: IEndpointRowProps): JSX.Element {
+export const EndpointRow = memo(function EndpointRow(props: IEndpointRowProps): JSX.Element {
   const { service, commands, trans, openMenu } = props;
   const key = { ...keyOf(service) };
   const entries = endpointEntries(service);
@@ -39,9 +39,15 @@ export function EndpointRow(props: IEndpointRowProps): JSX.Element {
           {service.name}
         </button>
         <span className="jp-KaleServe-grow" />
-        {service.state !== 'Ready' && (
-          <span className="jp-KaleServe-chip">{stateWord(service.state, trans)}</span>
+        {!service.managed && (
+          <span
+            className="jp-KaleServe-foreign"
+            title={trans.__('Somebody else has made it: it is shown, and never changed.')}
+          >
+            {trans.__('not by Kale')}
+          </span>
         )}
+        {service.state !== 'Ready' && <span className="jp-KaleServe-chip">{statusWord(service, trans)}</span>}
         <RowMenu
           label={trans.__('What can be done with endpoint %1', service.name)}
           entries={entries}
@@ -51,11 +57,11 @@ export function EndpointRow(props: IEndpointRowProps): JSX.Element {
       {service.state === 'Failed' ? <Failure {...props} /> : <Summary {...props} />}
     </li>
   );
-}
+});
 
 function Summary({ service, trans }: IEndpointRowProps): JSX.Element {
   const parts = [
-    service.state === 'Ready' ? stateWord(service.state, trans) : null,
+    service.state === 'Ready' ? statusWord(service, trans) : null,
     revisionWords(service, trans),
     service.model ? modelWords(service) : null,
     service.transformer ? trans.__('with %1', service.transformer.name) : null
@@ -138,7 +144,9 @@ function endpointEntries(service: IService): IMenuEntry[] {
   if (service.model) {
     entries.push({ command: CommandIDs.showLineage, args: { id: service.model.id, label: label(service) } });
   }
-  entries.push('separator', { command: CommandIDs.deleteEndpoint, args: key });
+  if (service.managed) {
+    entries.push('separator', { command: CommandIDs.deleteEndpoint, args: key });
+  }
   return entries;
 }
 

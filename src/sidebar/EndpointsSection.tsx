@@ -1,16 +1,23 @@
 import React from 'react';
 
-import { keyText } from '../api';
+import type { IService } from '../api';
 import { CommandIDs } from '../tokens';
 import { StateView } from '../ui/StateView';
 import { useSignal } from '../ui/useSignal';
-import { EndpointRow } from './EndpointRow';
+import { EndpointGroup } from './EndpointGroup';
+import { groupsOf } from './groups';
 import type { IPanelProps } from './panelprops';
 
-/** All endpoints, to glance at. */
+/** All endpoints, to glance at: this machine's, then the cluster's. */
 export function EndpointsSection(props: IPanelProps): JSX.Element {
   const { model, commands, trans } = props;
   useSignal(model.servicesChanged);
+  useSignal(model.targets.changed);
+  const groups = (services: readonly IService[]): JSX.Element[] => {
+    const found = groupsOf(services, model.targets.cluster);
+    const hasHeads = found.some(group => !group.isLocal);
+    return found.map(group => <EndpointGroup key={group.key} {...props} group={group} hasHead={hasHeads} />);
+  };
   return (
     <StateView
       state={model.services}
@@ -30,16 +37,11 @@ export function EndpointsSection(props: IPanelProps): JSX.Element {
               {trans.__('Serve a model from this notebook')}
             </button>
           )}
+          {groups([])}
         </>
       }
     >
-      {services => (
-        <ul className="jp-KaleServe-list">
-          {services.map(service => (
-            <EndpointRow key={keyText(service)} {...props} service={service} />
-          ))}
-        </ul>
-      )}
+      {services => <>{groups(services)}</>}
     </StateView>
   );
 }

@@ -37,6 +37,20 @@ export function duration(seconds: number, trans: TranslationBundle): string {
   return trans.__('%1 s', seconds < 10 ? seconds.toFixed(1) : Math.round(seconds));
 }
 
+/** A service's state in a word; one that is paused waits for nothing but to be resumed. */
+export function statusWord(service: IService, trans: TranslationBundle): string {
+  return service.paused ? trans.__('Paused') : stateWord(service.state, trans);
+}
+
+/** A time of day, as short as it is clear: with the date where that is not today's. */
+export function clock(when: number, now: number = Date.now()): string {
+  const time: Intl.DateTimeFormatOptions = { hour: '2-digit', minute: '2-digit' };
+  const isToday = new Date(when).toDateString() === new Date(now).toDateString();
+  return isToday
+    ? new Date(when).toLocaleTimeString(undefined, time)
+    : new Date(when).toLocaleString(undefined, { ...time, month: 'short', day: 'numeric' });
+}
+
 export function stateWord(state: ServiceState, trans: TranslationBundle): string {
   switch (state) {
     case 'Pending':

@@ -140,6 +140,10 @@ export function service(change: Partial<IService> = {}): IService {
     addresses: [],
     url: 'http://127.0.0.1:8787/serving/default/tumour',
     components: [],
+    stale_since: null,
+    drift: [],
+    facts: [],
+    paused: false,
     ...change
   };
 }

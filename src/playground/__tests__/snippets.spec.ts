@@ -1,5 +1,5 @@
 import { requestBody } from '../request';
-import { curlCall, pythonCall, pythonLiteral } from '../snippets';
+import { callable, clusterCall, curlCall, pythonCall, pythonLiteral } from '../snippets';
 import { mixed, service, several, texts, tumour } from './fixtures';
 
 describe('pythonCall', () => {
@@ -73,5 +73,36 @@ describe('curlCall', () => {
 
   it('calls v1 by its own path', () => {
     expect(curlCall(service({ protocol: 'v1' }), null, {})).toContain('/v1/models/tumour:predict');
+  });
+});
+
+describe('a service of a cluster', () => {
+  const there = service({ target: 'kserve', namespace: 'team', protocol: 'v2' });
+  const address = {
+    kind: 'external',
+    url: 'https://in.example.org/',
+    host: 'tumour.team',
+    works: true,
+    why: null
+  };
+
+  it('is named in Python with its target and namespace', () => {
+    expect(pythonCall(there, null, {})).toContain('Endpoint("tumour", target="kserve", namespace="team")');
+  });
+
+  it('is called by its own address, with a token of the caller', () => {
+    expect(clusterCall(there, address, { a: 1 }).split(' \\\n  ')).toEqual([
+      "curl 'https://in.example.org/v2/models/tumour/infer'",
+      '-H "Authorization: Bearer $TOKEN"',
+      "-H 'Host: tumour.team'",
+      "-H 'Content-Type: application/json'",
+      '-d \'{"a":1}\'\n'
+    ]);
+  });
+
+  it('is not called where an address cannot work, nor by a path of the API server', () => {
+    const broken = { ...address, works: false };
+    const proxy = { ...address, kind: 'api-server', url: '/api/v1/namespaces/team/services/http:x:80/proxy' };
+    expect(callable([broken, proxy, address])).toEqual([address]);
   });
 });
