@@ -224,7 +224,7 @@ class PublishingContract:
             thread.start()
         for thread in threads:
             thread.join()
-        assert not failed
+        assert failed == []
         assert found[0] == found[1]
         assert site.files(DIGEST, "plain") == model.content
 
