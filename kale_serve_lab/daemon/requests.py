@@ -200,6 +200,17 @@ def flag(body: Mapping[str, Any], key: str) -> bool:
     return value
 
 
+def refuse_a_cluster(body: Mapping[str, Any]) -> None:
+    """Raise `InvalidRequest` where a call wants to choose the cluster, which only its configuration does."""
+    for key in ("kubeconfig", "context", "server", "cluster", "exec"):
+        if key in body:
+            raise InvalidRequest(
+                f"{key} cannot be given with a service: a call does not choose the cluster.",
+                subject=key,
+                hint="`kale-serve cluster set` says which one is meant.",
+            )
+
+
 def mapping(body: Mapping[str, Any], key: str) -> dict[str, Any]:
     """An object; empty where it is missing or null."""
     value = body.get(key)

@@ -99,6 +99,7 @@ class Services:
         """Status and body of the answer to `POST /api/services`."""
         await self._targets.look()
         backend = self._targets.get(requests.text(body, "target"))
+        requests.refuse_a_cluster(body)
         overwrite = requests.flag(body, "overwrite")
         requests.flag(body, "propagate_configurations")
         model = await self._artifacts.find(body, "model", ("kale.Model", "system.Model"))
