@@ -57,5 +57,9 @@ export function Progress({ progress, sentence, nextStep, trans }: IProgressProps
 }
 
 function showSeconds(seconds: number): string {
+  if (seconds === 0) {
+    // A cluster tells whole seconds.
+    return '< 1 s';
+  }
   return seconds < 0.1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(1)} s`;
 }
