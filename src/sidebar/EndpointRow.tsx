@@ -15,7 +15,7 @@ export interface IEndpointRowProps extends IPanelProps {
 }
 
 /** One endpoint: a line that says whether it is fine, and where it is not, why and what to do. */
-export const EndpointRow = memo(function EndpointRow(props: IEndpointRowProps): JSX.Element {
+export const EndpointRow = memo((props: IEndpointRowProps): JSX.Element => {
   const { service, commands, trans, openMenu } = props;
   const key = { ...keyOf(service) };
   const entries = endpointEntries(service);
@@ -58,6 +58,8 @@ export const EndpointRow = memo(function EndpointRow(props: IEndpointRowProps): 
     </li>
   );
 });
+
+EndpointRow.displayName = 'EndpointRow';
 
 function Summary({ service, trans }: IEndpointRowProps): JSX.Element {
   const parts = [

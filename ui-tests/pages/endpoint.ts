@@ -1,9 +1,9 @@
 import type { Locator, Page } from '@playwright/test';
 
-/** An endpoint's panel in the main area. */
+/** An endpoint's panel in the main area; `place` is its target and namespace. */
 export class EndpointPage {
-  constructor(page: Page, name: string) {
-    this.root = page.locator(`[id="kale-serve-endpoint-default-${name}"]`);
+  constructor(page: Page, name: string, place = 'local/default') {
+    this.root = page.locator(`[id="kale-serve-endpoint-${place}/${name}"]`);
     this.state = this.root.locator('.jp-KaleServe-endpointHead').getByRole('status');
     this.input = this.root.getByRole('region', { name: 'Input' });
     this.answer = this.root.getByRole('region', { name: 'Answer', exact: true });
@@ -24,7 +24,7 @@ export class EndpointPage {
   readonly table: Locator;
   readonly code: Locator;
 
-  async tab(name: 'Overview' | 'Test' | 'Consume' | 'Logs'): Promise<void> {
+  async tab(name: 'Overview' | 'Test' | 'Consume' | 'Logs' | 'YAML'): Promise<void> {
     await this.root.getByRole('tab', { name }).click();
   }
 

@@ -72,10 +72,11 @@ describe('what is changed on the cluster', () => {
     expect(screen.getByText('spec.predictor.minReplicas')).toBeVisible();
     for (const answer of ['Cancel', 'Take back']) {
       fireEvent.click(screen.getByText('Take back…'));
-      const dialog = await waitFor(() => document.querySelector<HTMLElement>('.jp-Dialog')!);
-      await waitFor(() => expect(document.querySelector('.jp-Dialog')).not.toBeNull());
+      const dialog = await screen.findByRole('dialog');
       expect(sent).toEqual([]);
-      await act(async () => fireEvent.click(within(dialog ?? document.body).getByText(answer)));
+      await act(async () => {
+        fireEvent.click(within(dialog).getByText(answer));
+      });
       await waitFor(() => expect(document.querySelector('.jp-Dialog')).toBeNull());
     }
     await waitFor(() => expect(sent).toHaveLength(1));

@@ -14,6 +14,8 @@ import { ROWS } from '../EndpointGroup';
 import { EndpointsSection } from '../EndpointsSection';
 import type { IMenuEntry, IPanelProps } from '../panelprops';
 
+jest.setTimeout(60_000);
+
 const TITLE = 'kubeflow-user / KServe 0.20';
 const there = (name: string, change: Partial<IService> = {}): IService =>
   service(name, { target: 'kserve', namespace: 'kubeflow-user', ...change });
@@ -119,5 +121,5 @@ describe('endpoints of a cluster in the side bar', () => {
     expect(screen.getByTitle('Open endpoint s0999')).toBeInTheDocument();
     fireEvent.click(screen.getByText(`Show ${ROWS} more`));
     expect(rows()).toHaveLength(2 * ROWS);
-  }, 60_000);
+  });
 });
