@@ -72,7 +72,7 @@ describe('what is changed on the cluster', () => {
     expect(screen.getByText('spec.predictor.minReplicas')).toBeVisible();
     for (const answer of ['Cancel', 'Take back']) {
       fireEvent.click(screen.getByText('Take back…'));
-      const dialog = await screen.findByRole('dialog');
+      const dialog = await screen.findByRole('dialog', { hidden: true });
       expect(sent).toEqual([]);
       await act(async () => {
         fireEvent.click(within(dialog).getByText(answer));
