@@ -61,9 +61,9 @@ test('the keyboard alone serves and predicts, and the same call can be copied', 
   await expect(endpoint.input.getByText(/10 × above the largest value/)).toBeVisible();
   await page.keyboard.press('Control+Enter');
   await expect(endpoint.bars).toBeVisible();
-  await look(page, 'playground-edited', `[id="kale-serve-endpoint-default-${name}"]`);
+  await look(page, 'playground-edited', `[id="kale-serve-endpoint-local/default/${name}"]`);
   await endpoint.tab('Consume');
   await expect(endpoint.code.first()).toContainText(`Endpoint("${name}")`);
   await expect(endpoint.code.nth(1)).toContainText('Authorization: Bearer $(cat');
-  await look(page, 'consume', `[id="kale-serve-endpoint-default-${name}"]`);
+  await look(page, 'consume', `[id="kale-serve-endpoint-local/default/${name}"]`);
 });

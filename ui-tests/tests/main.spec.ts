@@ -35,7 +35,7 @@ test('from the quickstart to a prediction that equals the notebook’s own', asy
   await endpoint.predict.press('Control+Enter');
   const answer = outputs(await (await answered).json());
   await expect(endpoint.table).toBeVisible();
-  await look(page, 'playground', `[id="kale-serve-endpoint-default-${name}"]`);
+  await look(page, 'playground', `[id="kale-serve-endpoint-local/default/${name}"]`);
 
   const own = JSON.parse(
     await notebook.evaluate(

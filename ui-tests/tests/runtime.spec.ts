@@ -96,7 +96,7 @@ test('a runtime of one’s own is chosen by the keyboard, serves, and is told ev
   expect((await endpoint.values())[0]).toBe('30');
   await endpoint.tab('Overview');
   await expect(endpoint.root.getByText('column-counter').first()).toBeVisible();
-  await look(page, 'overview-runtime', `[id="kale-serve-endpoint-default-${name}"]`);
+  await look(page, 'overview-runtime', `[id="kale-serve-endpoint-local/default/${name}"]`);
 
   await page.evaluate(async () => {
     await window.jupyterapp.commands.execute('kale-serve:show-sidebar');
@@ -124,13 +124,13 @@ test('a model of named tensors is asked by an editor for each, and answers in a 
   await endpoint.predict.press('Control+Enter');
   await expect(endpoint.answer.getByRole('list', { name: 'Class probabilities of class' })).toBeVisible();
   await expect(endpoint.answer.getByRole('region', { name: 'mass as a table' })).toBeVisible();
-  await look(page, 'playground-tensors', `[id="kale-serve-endpoint-default-${name}"]`);
+  await look(page, 'playground-tensors', `[id="kale-serve-endpoint-local/default/${name}"]`);
   await endpoint.tab('Consume');
   // What the page says to write is written, and answers the same.
   const code = (await endpoint.code.first().textContent()) ?? '';
   const said = await notebook.evaluate(`${code.replace('endpoint.predict', '_said = endpoint.predict')}\nprint(sorted(_said))`);
   expect(said.trim()).toBe("['class', 'mass']");
-  await look(page, 'consume-tensors', `[id="kale-serve-endpoint-default-${name}"]`);
+  await look(page, 'consume-tensors', `[id="kale-serve-endpoint-local/default/${name}"]`);
 });
 
 /** A model that no framework knows: two named inputs, one of them a picture; two named outputs. */
