@@ -33,6 +33,8 @@ class GrpcDoor:
         self._server: GrpcServer | None = None
         self._starting = asyncio.Lock()
         self._relay: Relay | None = None
+        # A TCP address of its own is listened at before this is done.
+        self.opening: asyncio.Task[None] | None = None
         self.protocols: tuple[str, ...] = _HTTP
         behind: Callable[[], Awaitable[str]] | None = None
         if spec.runtime is not None:
@@ -48,7 +50,7 @@ class GrpcDoor:
             self._component = cast("TensorComponent", component)
             behind = self._started
             if spec.grpc_address is not None:
-                self._opening = asyncio.get_running_loop().create_task(self._opened(spec.grpc_address))
+                self.opening = asyncio.get_running_loop().create_task(self._opened(spec.grpc_address))
         if spec.grpc_fd is not None and behind is not None:
             self._relay = Relay(socket.socket(fileno=spec.grpc_fd), behind)
 

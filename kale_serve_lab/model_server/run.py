@@ -158,6 +158,17 @@ class _Server:
         """Open the doors. Until now connections waited in the backlog, as they do while a crashed server restarts."""
         if self._left.is_set():
             return
+        self._grpc = GrpcDoor(self._spec, component)
+        if self._grpc.opening is None:
+            self._open(component, seconds)
+        else:
+            # Whoever finds one port open may take the other for open, too.
+            self._grpc.opening.add_done_callback(lambda _: self._open(component, seconds))
+
+    def _open(self, component: Component, seconds: dict[str, float]) -> None:
+        if self._left.is_set():
+            return
+        assert self._grpc is not None
         app = App(self._spec, component, lambda: not self._stopping)
         listener = socket.socket(fileno=self._spec.listen_fd)
         if listener.family != socket.AF_UNIX:
@@ -169,7 +180,6 @@ class _Server:
             headers={"X-Kale-Serve-Revision": str(self._spec.revision), "Server": "kale-serve"},
             max_body_bytes=self._spec.max_body_bytes,
         )
-        self._grpc = GrpcDoor(self._spec, component)
         self._state.protocols = self._grpc.protocols
         self._state.binary = self._spec.runtime is None or self._spec.runtime.binary
         self._state.change("loaded", f"{self._spec.service} is loaded.", seconds=seconds)
