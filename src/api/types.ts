@@ -195,6 +195,7 @@ export interface IServiceObject {
   applied: JSONObject | null;
   live: JSONObject | null;
   yaml: string | null;
+  live_yaml: string | null;
   /** Paths that others have changed since. */
   drift: string[];
 }

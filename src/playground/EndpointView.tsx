@@ -132,7 +132,7 @@ function Head({ service, place, trans }: IHeadProps): JSX.Element {
       <span className="jp-KaleServe-chip" role="status" data-state={service.state}>
         <StateMark state={service.state} /> {statusWord(service, trans)}
       </span>
-      <span className="jp-KaleServe-chip">{revisionWords(service, trans)}</span>
+      {service.revision > 0 && <span className="jp-KaleServe-chip">{revisionWords(service, trans)}</span>}
       <span className="jp-KaleServe-chip">
         {service.target === LOCAL_TARGET ? trans.__('this machine') : place}
       </span>

@@ -48,8 +48,7 @@ export function ObjectTab({ service, client, trans }: IObjectTabProps): JSX.Elem
   }
   // What others have made has only its live side.
   const shown = found.applied === null ? 'live' : side;
-  const text =
-    shown === 'applied' ? (found.yaml ?? '') : found.live === null ? '' : JSON.stringify(found.live, null, 2);
+  const text = (shown === 'applied' ? found.yaml : found.live_yaml) ?? '';
   const label = shown === 'applied' ? trans.__('Object as applied') : trans.__('Object on the cluster');
   return (
     <section className="jp-KaleServe-card" aria-label={trans.__('YAML')}>

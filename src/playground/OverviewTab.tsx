@@ -27,6 +27,7 @@ export function OverviewTab({ service, model, trans }: IOverviewTabProps): JSX.E
     [trans.__('Made'), new Date(service.created_at).toLocaleString()],
     [trans.__('Changed'), new Date(service.updated_at).toLocaleString()]
   ];
+  const known = facts.filter(([, value]) => value !== '');
   const progress = progressOf({ ...NOTHING_DONE, submitted: [], service });
   const isThere = service.target !== LOCAL_TARGET;
   const isReady = service.state === 'Ready' && service.error === null;
@@ -38,7 +39,7 @@ export function OverviewTab({ service, model, trans }: IOverviewTabProps): JSX.E
         </p>
       )}
       <dl className="jp-KaleServe-facts">
-        {facts.map(([name, value]) => (
+        {known.map(([name, value]) => (
           <React.Fragment key={name}>
             <dt>{name}</dt>
             <dd>{value}</dd>

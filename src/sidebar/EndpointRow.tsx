@@ -80,7 +80,9 @@ function Summary({ service, trans }: IEndpointRowProps): JSX.Element {
 
 /** Which server answers, and what it speaks. */
 function serverWords(service: IService, trans: TranslationBundle): string {
-  return `${runtimeName(service.runtime, trans)} · ${protocolList(service.protocols, trans)}`;
+  return [runtimeName(service.runtime, trans), protocolList(service.protocols, trans)]
+    .filter(Boolean)
+    .join(' · ');
 }
 
 function modelWords(service: IService): string {

@@ -102,7 +102,8 @@ export function revisionWords(service: IService, trans: TranslationBundle): stri
       ? trans.__('revision %1 serves, %2 failed', ready, revision)
       : trans.__('revision %1 serves, %2 loads', ready, revision);
   }
-  return trans.__('revision %1', revision);
+  // What others have made has none.
+  return revision === 0 ? '' : trans.__('revision %1', revision);
 }
 
 /** What a framework is called by its makers. */
@@ -132,7 +133,7 @@ export function runtimeName(runtime: string, trans: TranslationBundle): string {
     case BUILT_IN:
       return trans.__('Built-in');
     case 'custom':
-      return trans.__('a command of your own');
+      return trans.__('a server of your own');
     default:
       return RUNTIMES[runtime] ?? runtime;
   }

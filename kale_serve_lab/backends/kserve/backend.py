@@ -238,6 +238,7 @@ class KServeBackend:
             "applied": applied,
             "live": live,
             "yaml": None if shown is None else to_yaml(shown),
+            "live_yaml": None if live is None else to_yaml(live),
             "drift": list(drift(applied, live)) if applied is not None and live is not None else [],
         }
 
