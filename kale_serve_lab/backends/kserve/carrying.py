@@ -9,10 +9,11 @@ import asyncio
 import contextlib
 import os
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
+from kale_serve_lab.backends.kserve.tunnel import Proxy, ProxyRefused, through
 from kale_serve_lab.endpoint.http1 import MAX_HEAD, parse_head
 from kale_serve_lab.errors import EndpointGone, Timeout, UpstreamFailed
 
@@ -32,7 +33,8 @@ _Wire = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class Door:
     """Where requests for a service go in: IP addresses that were checked, and what is said there.
 
-    `host` is the Host header, `server_name` what the certificate must be for, `prefix` what stands before /v1 or /v2.
+    `host` is the Host header, `server_name` what the certificate must be for, `prefix` what stands before /v1 or /v2. With
+    a `proxy`, `ips` may be a name.
     """
 
     ips: tuple[str, ...]
@@ -41,12 +43,13 @@ class Door:
     prefix: str = ""
     tls: ssl.SSLContext | None = None
     server_name: str | None = None
+    proxy: Proxy | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def line(self) -> tuple[object, ...]:
         """What one connection can be used for."""
-        return (self.ips, self.port, id(self.tls), self.server_name)
+        return (self.ips, self.port, id(self.tls), self.server_name, self.proxy and self.proxy.url)
 
 
 @dataclass(frozen=True)
@@ -221,7 +224,8 @@ class Wires:
         """Hang up."""
         for wires in self._kept.values():
             for wire, _ in wires:
-                wire[1].close()
+                # Nothing is under way by it, and a farewell by TLS would outlast the loop.
+                wire[1].transport.abort()
         self._kept.clear()
 
     async def _wire(self, door: Door, *, fresh: bool) -> tuple[_Wire, bool]:
@@ -247,18 +251,15 @@ class Wires:
         why = "no address"
         for ip in door.ips:
             try:
-                return await asyncio.wait_for(
-                    asyncio.open_connection(
-                        ip, door.port, ssl=door.tls, server_hostname=door.server_name, limit=MAX_HEAD
-                    ),
-                    _CONNECT_SECONDS,
-                )
+                return await asyncio.wait_for(_opened(door, ip), _CONNECT_SECONDS)
             except asyncio.TimeoutError:
                 why = f"{ip}:{door.port} takes no connection within {_CONNECT_SECONDS:g} s"
             except ssl.SSLCertVerificationError as error:
                 why = f"its certificate is not trusted ({error.verify_message})"
             except ssl.SSLError as error:
                 why = f"{ip}:{door.port} does not speak TLS as it should ({error.reason})"
+            except ProxyRefused as error:
+                why = f"the proxy {door.proxy and door.proxy.url} does not let us through: {error}"
             except OSError as error:
                 # asyncio has words of its own for it, which say less.
                 why = f"{ip}:{door.port}: {os.strerror(error.errno) if error.errno else error}"
@@ -309,6 +310,14 @@ class Wires:
             status, _, headers = parse_head(raw[:-4])
             if status >= 200:
                 return Answer(status, headers, reader, self._most)
+
+
+def _opened(door: Door, ip: str) -> Coroutine[Any, Any, _Wire]:
+    if door.proxy is not None:
+        return through(door.proxy, ip, door.port, door.tls, door.server_name, MAX_HEAD)
+    return asyncio.open_connection(
+        ip, door.port, ssl=door.tls, server_hostname=door.server_name, limit=MAX_HEAD
+    )
 
 
 async def _send(writer: asyncio.StreamWriter, body: AsyncIterator[bytes], *, chunked: bool) -> None:

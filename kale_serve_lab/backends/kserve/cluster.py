@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     import ssl
 
+    from kale_serve_lab.backends.kserve.tunnel import Proxy
+
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 
@@ -41,11 +43,17 @@ class Answer:
 
 @dataclass(frozen=True)
 class Access:
-    """What a connection of one's own to the API server takes: predictions stream by it. `tls` is None for plain http."""
+    """What a connection of one's own to the API server takes: predictions stream by it.
+
+    `tls` is None for plain http. `server_name` is what the certificate is for, where not the URL's host; `proxy` stands
+    before it.
+    """
 
     url: str
     tls: ssl.SSLContext | None
     headers: Mapping[str, str] = field(repr=False)
+    server_name: str | None = None
+    proxy: Proxy | None = None
 
 
 class Lines(Iterator[bytes], Protocol):

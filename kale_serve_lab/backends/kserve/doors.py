@@ -77,14 +77,16 @@ class Doors:
         assert server.hostname is not None
         proxied = urlsplit(address.url).path.rstrip("/")
         base = server.path.rstrip("/")
-        ips = await _unchecked(self._resolve, server)
+        # Behind a proxy it is the proxy that knows the name.
+        ips = (server.hostname,) if access.proxy else await _unchecked(self._resolve, server)
         return Door(
             ips=ips,
             port=port_of(server),
             host=server.netloc,
             prefix=proxied if base and proxied.startswith(base + "/") else base + proxied,
             tls=access.tls,
-            server_name=server.hostname if access.tls is not None else None,
+            server_name=(access.server_name or server.hostname) if access.tls is not None else None,
+            proxy=access.proxy,
             headers={name.lower(): value for name, value in access.headers.items()},
         )
 

@@ -15,6 +15,7 @@ from kale_serve_lab.backends.kserve.cluster import Access, Answer, Lines, Query
 from kale_serve_lab.backends.kserve.reaching import unreachable
 from kale_serve_lab.backends.kserve.retrying import repeatable, wait_before_next
 from kale_serve_lab.backends.kserve.streaming import OpenLines, allow_silence
+from kale_serve_lab.backends.kserve.tunnel import Proxy
 from kale_serve_lab.errors import ClusterRefused, ClusterUnavailable, InvalidConfig
 
 if TYPE_CHECKING:
@@ -135,7 +136,9 @@ class Connection:
         """Address and credentials for a connection of one's own; see `Cluster`."""
         login = self._login
         authorization = login.authorization()
-        return Access(login.url, login.tls, {"Authorization": authorization} if authorization else {})
+        headers = {"Authorization": authorization} if authorization else {}
+        proxy = Proxy(without_login(login.proxy), _proxy_headers(login.proxy) or {}) if login.proxy else None
+        return Access(login.url, login.tls, headers, login.server_name, proxy)
 
     def close(self) -> None:
         """Let go of all connections."""
