@@ -16,10 +16,10 @@ from kale_serve_lab.daemon.publishers import publisher_of
 from kale_serve_lab.errors import ArtifactNotFound
 from kale_serve_lab.serving.kserve.layout import layout, view_of
 from kale_serve_lab.serving.kserve.publishing import Cancelled, Placed, Tell
+from kale_serve_lab.serving.kserve.volumes import is_rok
 from kale_serve_lab.serving.types import ArtifactRef, InferenceService, ServiceKey
 
 _log = logging.getLogger(__name__)
-_ROK = "rok:"
 _LEAST_CLAIM = 1 << 30
 
 
@@ -33,7 +33,7 @@ class Publications:
         self, cluster: Cluster, service: InferenceService, component: str, artifact: ArtifactRef
     ) -> Placed:
         """Where they will be. Raises `InvalidConfig` where no store is configured."""
-        if artifact.uri.startswith(_ROK):
+        if is_rok(artifact.uri):
             return Placed(rok_uri(_component(service.key, component), artifact.uri))
         publisher = publisher_of(self._store, cluster, service.key.namespace, service.key.name, component)
         try:
@@ -57,7 +57,7 @@ class Publications:
         cancelled: Cancelled,
     ) -> Placed:
         """Send one component's files; see `Publisher.publish`."""
-        if artifact.uri.startswith(_ROK):
+        if is_rok(artifact.uri):
             of = _component(service.key, component)
             return hydrate_rok(cluster, of, artifact.uri, _LEAST_CLAIM, cancelled)
         folder = artifact.path

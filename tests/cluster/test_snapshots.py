@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import sys
 import threading
@@ -13,10 +14,12 @@ ROOT = str(Path(__file__).parents[2])
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 
+from kserve_backend import Predictor, clients, make_service
+
 from kale_serve_lab.backends.kserve.connect import connect
 from kale_serve_lab.backends.kserve.hydration import CLAIM, SNAPSHOT, Objects, adopt, sweep
 from kale_serve_lab.backends.kserve.rok import hydrate_rok, rok_uri
-from kale_serve_lab.backends.kserve.settings import Settings
+from kale_serve_lab.backends.kserve.settings import Settings, from_json
 from kale_serve_lab.backends.kserve.snapshots import Component, SnapshotPublisher
 from kale_serve_lab.errors import (
     Cancelled,
@@ -484,6 +487,31 @@ class TestRok:
         assert made["spec"]["accessModes"] == ["ReadWriteOnce"]
         assert made["spec"]["resources"]["requests"]["storage"] == "3Gi"
         assert hydrate_rok(site.cluster, of, self.URI, 3 << 30, seconds=60) == found
+
+    def test_a_service_whose_model_is_in_rok_reads_it_from_its_own_claim(self, fake, kubeconfig, home):
+        fake.put(storage_class("rok"))
+        fake.play("ready", name="iris")
+        predictor = Predictor()
+        fake.backs("iris-predictor", predictor.url)
+        found = from_json({"kubeconfig": str(kubeconfig), "namespace": "default", "address": "api-server"})
+        wanted = make_service(home, storage={"uri": self.URI})
+
+        async def run():
+            async with clients(None)(stop=False, found=found) as driver:
+                assert [one for one in await driver.backend.check(wanted) if one.severity == "error"] == []
+                seen = await driver.ready(wanted)
+                assert seen.ready_revision == 1, seen.sentence
+
+        try:
+            asyncio.run(run())
+        finally:
+            predictor.close()
+        (claim,) = fake.list(CLAIMS)
+        live = fake.get("inferenceservices", "iris")
+        uri = live["spec"]["predictor"]["model"]["storageUri"]
+        assert uri == f"pvc://{claim['metadata']['name']}/model/iris.joblib"
+        assert claim["metadata"]["annotations"]["rok/origin"] == "rok:kale:models:iris:abc123"
+        assert claim["metadata"]["ownerReferences"][0]["uid"] == live["metadata"]["uid"]
 
     def test_a_cluster_without_rok_is_told(self, site):
         with pytest.raises(NotFound, match="no storage class rok"):

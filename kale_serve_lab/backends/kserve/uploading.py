@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from kale_serve_lab.backends.kserve.around import Around
 from kale_serve_lab.serving.kserve.publishing import Placed
 from kale_serve_lab.serving.kserve.seen import Publishing
+from kale_serve_lab.serving.kserve.volumes import is_rok
 from kale_serve_lab.serving.types import ArtifactRef, InferenceService
 
 # A panel shows no more than that.
@@ -70,6 +72,10 @@ class Upload:
 def parts(service: InferenceService) -> list[tuple[str, ArtifactRef]]:
     """The artifacts of the components that must be where the cluster finds them; not a model that lies elsewhere already."""
     storage = service.config.storage or {}
-    elsewhere = any(storage.get(key) for key in ("uri", "key", "path"))
-    found = (("predictor", None if elsewhere else service.model), ("transformer", service.transformer))
+    model = service.model
+    if model is not None and is_rok(storage.get("uri")):
+        model = replace(model, uri=storage["uri"])
+    elif any(storage.get(key) for key in ("uri", "key", "path")):
+        model = None
+    found = (("predictor", model), ("transformer", service.transformer))
     return [(component, artifact) for component, artifact in found if artifact is not None]

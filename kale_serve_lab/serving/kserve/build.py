@@ -25,6 +25,7 @@ from kale_serve_lab.serving.kserve.marks import FIELD_MANAGER, MANAGED_BY, REVIS
 from kale_serve_lab.serving.kserve.propagation import propagate
 from kale_serve_lab.serving.kserve.publishing import Placed
 from kale_serve_lab.serving.kserve.told import VARIABLE, told
+from kale_serve_lab.serving.kserve.volumes import is_rok
 from kale_serve_lab.serving.runtimes import BUILT_IN, CUSTOM, Runtime
 from kale_serve_lab.serving.types import ArtifactRef, InferenceService
 
@@ -156,13 +157,21 @@ def _predictor(
 def _stored(service: InferenceService, placed: Placed | None) -> dict[str, Any]:
     """`storage` of ServeConfig is KServe's own (`key`, `path` …), or `uri` in place of what was published."""
     storage = dict(service.config.storage or {})
-    uri = storage.pop("uri", None) or (placed.uri if placed is not None else None)
+    storage.pop("uri", None)
+    uri = _uri(service, placed)
     found: dict[str, Any] = {}
     if storage:
         found["storage"] = camelled(storage)
     if uri and not (storage.get("path") or storage.get("key")):
         found["storageUri"] = uri
     return found
+
+
+def _uri(service: InferenceService, placed: Placed | None) -> str | None:
+    """Where the model is for the cluster: what Rok has, in the claim that it fills."""
+    given: str | None = (service.config.storage or {}).get("uri")
+    published = None if placed is None else placed.uri
+    return published if is_rok(given) else given or published
 
 
 def _transformer(service: InferenceService, placed: Placed | None, about: ClusterAbout) -> dict[str, Any]:
@@ -219,7 +228,7 @@ def _hand_over(service: InferenceService, container: dict[str, Any], placed: Pla
     """A custom container says by its variables what is fetched for it, and how it speaks."""
     given = container.get("env", [])
     ours = [{"name": _PROTOCOL, "value": service.protocol}]
-    uri = (service.config.storage or {}).get("uri") or (placed.uri if placed is not None else None)
+    uri = _uri(service, placed)
     if uri:
         ours.append({"name": _STORAGE_URI, "value": uri})
     container["env"] = merged_env(ours, given)

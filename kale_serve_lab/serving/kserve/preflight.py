@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kale_serve_lab.errors import KaleServeError
+from kale_serve_lab.errors import InvalidRequest, KaleServeError
 from kale_serve_lab.serving.config import PROTOCOLS
 from kale_serve_lab.serving.findings import Finding, Severity, error_finding, of_artifacts, two_transformers
 from kale_serve_lab.serving.kserve.build import ClusterAbout, is_ours, wanted_mode
@@ -21,6 +21,7 @@ from kale_serve_lab.serving.kserve.modes import of_canary, of_mode
 from kale_serve_lab.serving.kserve.propagation import LEFT_OUT
 from kale_serve_lab.serving.kserve.told import LONGEST_BYTES, left_out_bytes
 from kale_serve_lab.serving.kserve.versions import skewed
+from kale_serve_lab.serving.kserve.volumes import is_rok, parse_rok
 from kale_serve_lab.serving.names import MAX_LABEL, check_service_name
 from kale_serve_lab.serving.runtimes import CUSTOM, Runtime, served, why_not
 from kale_serve_lab.serving.types import InferenceService
@@ -235,6 +236,9 @@ def _storage(service: InferenceService) -> list[Finding]:
             asked += [("config.canary", own[key]) for key in ("storage_uri", "storageUri") if key in own]
     found = []
     for field, uri in asked:
+        if field == "config.storage.uri" and is_rok(uri):
+            found += _rok(service, field, uri)
+            continue
         match = _URI.fullmatch(uri) if isinstance(uri, str) else None
         if match is not None and match[1] in _SCHEMES and not match[2].startswith("/"):
             continue
@@ -249,6 +253,18 @@ def _storage(service: InferenceService) -> list[Finding]:
             continue
         found.append(Finding("InvalidStorageUri", "error", field, message, fix))
     return found
+
+
+def _rok(service: InferenceService, field: str, uri: str) -> list[Finding]:
+    """Rok fills a claim for the model that Kale knows."""
+    if service.model is None:
+        fix = "Name the model artifact whose files these are."
+        return [Finding("InvalidStorageUri", "error", field, "An address of Rok needs a model.", fix)]
+    try:
+        parse_rok(uri)
+    except InvalidRequest as error:
+        return [Finding("InvalidStorageUri", "error", field, error.message, error.hint or "")]
+    return []
 
 
 def _untold(service: InferenceService) -> list[Finding]:

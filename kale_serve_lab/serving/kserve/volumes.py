@@ -54,6 +54,11 @@ class Rok:
     path: str
 
 
+def is_rok(uri: object) -> bool:
+    """Whether it is meant for Rok; `parse_rok` says whether it can be."""
+    return isinstance(uri, str) and uri.startswith("rok:")
+
+
 def parse_rok(uri: str) -> Rok:
     """The parts of a Rok address; raises `InvalidRequest`."""
     parts = uri.split(":", 5)

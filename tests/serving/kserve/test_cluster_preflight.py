@@ -89,6 +89,7 @@ ERRORS = {
         ("ExplainOverV2", "config.protocol_version"),
     ),
     "storage-uri": (config(storage={"uri": "/models/a"}), ("InvalidStorageUri", "config.storage.uri")),
+    "storage-rok": (config(storage={"uri": "rok:kale:b"}), ("InvalidStorageUri", "config.storage.uri")),
     "storage-scheme": (config(storage={"uri": "ftp://a/b"}), ("InvalidStorageUri", "config.storage.uri")),
     "misspelt": (config(predictor={"storageURI": "s3://a"}), ("UnknownField", "config.predictor.storageURI")),
     "two-implementations": (
