@@ -20,8 +20,6 @@ from through_daemon import ISVC, available, configure, follow, serve
 
 sys.path.pop(0)
 
-# One daemon for all of them; whoever is alone with one of them makes it anew.
-pytestmark = pytest.mark.xdist_group("daemon-recordings")
 IMAGE = "registry.example/kale-serve:1"
 
 
