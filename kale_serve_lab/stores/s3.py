@@ -257,13 +257,20 @@ class S3Publisher:
                     self._bucket.abort(key, upload)
                 raise
             except KaleServeError as error:
-                # Another daemon has completed or dropped this upload.
-                if error.details.get("code") != "NoSuchUpload" or turn == _TURNS - 1:
-                    raise
-                head = self._bucket.head(key)
-                if head is not None and head.size == file.size:
+                # Another daemon has completed or dropped this upload; some servers say so by hanging up.
+                gone = error.details.get("code") == "NoSuchUpload"
+                if (gone or isinstance(error, UpstreamFailed)) and self._is_as_long(key, file):
                     return False
+                if not gone or turn == _TURNS - 1:
+                    raise
         raise AssertionError
+
+    def _is_as_long(self, key: str, file: Source) -> bool:
+        """Whether something of a file's size is there; `_sent` reads it."""
+        with contextlib.suppress(KaleServeError):
+            head = self._bucket.head(key)
+            return head is not None and head.size == file.size
+        return False
 
     def _begun(self, key: str, file: Source) -> tuple[str, list[dict[str, Any]]]:
         """The upload that has most of this file, and its parts; a new one without any."""
