@@ -61,6 +61,7 @@ class Process:
         self._control: Control | None = None
         self._hello: asyncio.Future[bool] = self._loop.create_future()
         self._ending: asyncio.Task[None] | None = None
+        self._asked = False
 
     @property
     def pid(self) -> int | None:
@@ -147,9 +148,16 @@ class Process:
             self._ending = asyncio.ensure_future(self._end())
         await asyncio.shield(self._ending)
 
-    async def _end(self) -> None:
+    def ask_to_end(self) -> None:
+        """Ask it to stop, once; it has been told when this returns, whatever becomes of us."""
+        if self._asked or self.exited.is_set() or self.record.pid is None:
+            return
+        self._asked = True
         if not self.send("stop"):
             self.signal(signal.SIGTERM)
+
+    async def _end(self) -> None:
+        self.ask_to_end()
         try:
             await asyncio.wait_for(self.exited.wait(), STOP_SECONDS)
         except asyncio.TimeoutError:

@@ -103,7 +103,11 @@ class Slots:
             self._close(slot)
 
     def end_later(self, process: Process) -> None:
-        """End one that is in no slot any more."""
+        """End one that is in no slot any more.
+
+        It is told at once: the record that is written next does not name it, and we may be killed before a task begins.
+        """
+        process.ask_to_end()
         task = self._loop.create_task(process.end())
         self.endings.add(task)
         task.add_done_callback(self.endings.discard)
